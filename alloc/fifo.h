@@ -1,0 +1,53 @@
+/*
+ * fifo: which frame to evict, by S3-FIFO. Pure policy over frame records: no I/O, no page table.
+ *
+ * New pages enter a small queue of 10 % of the frames; one touch there promotes to main at the end
+ * of the queue, none evicts. Main gives a second round to what was touched. A page read back soon
+ * after its eviction enters main at once: how soon is told by the eviction epoch kept in its
+ * page-table entry.
+ *
+ * Threads    one zone thread.
+ * Source     Yang et al., FIFO queues are all you need for cache eviction, SOSP 2023.
+ */
+#ifndef FH_ALLOC_FIFO_H
+#define FH_ALLOC_FIFO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "frames.h"
+
+struct fh_fifo_queue {
+    uint32_t head, tail; /* newest, oldest; UINT32_MAX = empty */
+    uint32_t count;
+};
+
+struct fh_fifo {
+    struct fh_frames *frames;
+    struct fh_fifo_queue small, main;
+    uint32_t epoch; /* evictions so far, modulo 2^28 */
+};
+
+void fh_fifo_init(struct fh_fifo *, struct fh_frames *);
+
+/* A frame that begins to hold a page. `epoch_known`: it was evicted at that epoch and read back. */
+void fh_fifo_insert(struct fh_fifo *, struct fh_frame, bool epoch_known, uint32_t epoch);
+/* Back at the newest end of main: it may not go now. */
+void fh_fifo_insert_main(struct fh_fifo *, struct fh_frame);
+/* Takes a frame out of its queue, if it is in one. */
+void fh_fifo_remove(struct fh_fifo *, struct fh_frame);
+/* Notes a touch: no list is changed. */
+void fh_fifo_touch(struct fh_fifo *, struct fh_frame);
+/*
+ * The next victim, taken out of its queue; FH_FRAME_NONE when `*budget` frames were looked at or
+ * both queues are empty. The caller evicts it or inserts it again.
+ */
+struct fh_frame fh_fifo_pick(struct fh_fifo *, uint32_t *budget);
+/* Counts an eviction and returns its epoch. */
+uint32_t fh_fifo_evicted(struct fh_fifo *);
+
+bool fh_fifo_check(const struct fh_fifo *, FILE *why);
+void fh_fifo_dump(const struct fh_fifo *, FILE *out);
+
+#endif

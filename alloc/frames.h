@@ -1,0 +1,71 @@
+/*
+ * frames: the record of each 4 KiB of the region: how often it is referenced, which page it holds,
+ * and its place in a queue. Free frames are kept in a last-in first-out list, so that warm ones are
+ * used again first.
+ *
+ * A reference is held by each page-table entry that names the frame, by each hold of a request, and
+ * by the I/O operation in flight on it. The last one given back frees the frame.
+ *
+ * Threads    one zone thread.
+ * Errors     -ENOMEM at init. FH_FRAME_NONE where no frame is free.
+ */
+#ifndef FH_ALLOC_FRAMES_H
+#define FH_ALLOC_FRAMES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "assert.h"
+#include "ids.h"
+#include "mem.h"
+
+#define FH_FRAME_NONE ((struct fh_frame){UINT32_MAX})
+#define FH_PAGE_NONE  ((UINT64_C(1) << 36) - 1) /* in a record: no entry names this frame */
+
+enum { FH_FRAME_REFS_MAX = (1 << 20) - 1024 };
+
+enum fh_queue { FH_QUEUE_NONE, FH_QUEUE_SMALL, FH_QUEUE_MAIN };
+
+struct fh_frame_record {
+    uint64_t page : 36; /* one page whose entry names it, or FH_PAGE_NONE [I2] */
+    uint64_t refs : 20; /* 0 = free */
+    uint64_t queue : 2; /* enum fh_queue */
+    uint64_t freq : 2;  /* touches since it was last looked at, at most 3 */
+    uint64_t dirty : 1; /* no valid copy in a slot */
+    uint64_t busy : 1;  /* being written to swap or filled from it */
+    uint64_t spare : 2;
+    uint32_t next, prev; /* in its queue; next alone: in the free list */
+};
+_Static_assert(sizeof(struct fh_frame_record) == 16, "engine budget: 16 B per frame");
+
+struct fh_frames {
+    struct fh_mem *mem;
+    struct fh_frame_record *records;
+    uint32_t total;
+    uint32_t free;      /* frames with no reference [I1] */
+    uint32_t free_head; /* of the free list; UINT32_MAX = empty */
+    uint32_t untouched; /* frames from here on were never used: also free, not in the list */
+};
+
+FH_CHECKED int fh_frames_init(struct fh_frames *, struct fh_mem *, uint32_t total);
+void fh_frames_fini(struct fh_frames *);
+
+/* A free frame with one reference, no page, in no queue; its bytes are whatever they were. */
+struct fh_frame fh_frames_take(struct fh_frames *);
+/* One reference more. The caller has seen that refs is below FH_FRAME_REFS_MAX. */
+void fh_frames_hold(struct fh_frames *, struct fh_frame);
+/* One reference fewer; true when that freed the frame, which must then be in no queue and name no
+ * page. */
+bool fh_frames_release(struct fh_frames *, struct fh_frame);
+
+static inline struct fh_frame_record *fh_frames_record(const struct fh_frames *f,
+                                                       struct fh_frame frame)
+{
+    return &f->records[frame.v];
+}
+
+bool fh_frames_check(const struct fh_frames *, FILE *why);
+void fh_frames_dump(const struct fh_frames *, FILE *out);
+
+#endif

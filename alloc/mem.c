@@ -1,0 +1,69 @@
+/*
+ * Theory.  Every request of the engine for memory of its own goes through mem_may_fail first: it
+ * counts, and refuses when a test planned it. Small structures come from calloc; arrays indexed by
+ * page, frame or slot are private anonymous maps, which the kernel backs on first touch and where 0
+ * means "nothing here".
+ *
+ * Invariants
+ *   [I1] used_bytes is the sum of the sizes taken and not given back
+ */
+#include "mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static bool mem_may_fail(struct fh_mem *m)
+{
+    m->calls++;
+    bool planned = m->fail_at != 0 &&
+                   (m->calls == m->fail_at || (m->fail_from_there_on && m->calls > m->fail_at));
+    m->failed = m->failed || planned;
+    return planned;
+}
+
+void *fh_mem_take(struct fh_mem *m, size_t size)
+{
+    void *p = mem_may_fail(m) ? NULL : calloc(1, size);
+    if (p)
+        m->used_bytes += size;
+    return p;
+}
+
+void fh_mem_give(struct fh_mem *m, void *p, size_t size)
+{
+    if (!p)
+        return;
+    m->used_bytes -= size;
+    free(p);
+}
+
+void *fh_mem_grow(struct fh_mem *m, void *p, size_t size, size_t new_size)
+{
+    void *q = mem_may_fail(m) ? NULL : realloc(p, new_size);
+    if (!q)
+        return NULL;
+    memset((char *)q + size, 0, new_size - size);
+    m->used_bytes += new_size - size;
+    return q;
+}
+
+void *fh_mem_map(struct fh_mem *m, size_t size)
+{
+    if (mem_may_fail(m))
+        return NULL;
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    m->used_bytes += size;
+    return p;
+}
+
+void fh_mem_unmap(struct fh_mem *m, void *p, size_t size)
+{
+    if (!p)
+        return;
+    m->used_bytes -= size;
+    munmap(p, size);
+}

@@ -1,0 +1,226 @@
+/*
+ * pager: from pages to bytes. Gives a page a frame at its first write, reads it back from swap, and
+ * keeps the one rule of memory: a frame with more than one reference is never written. A write goes
+ * in place only when the page table is the sole holder; otherwise it takes a new frame and the
+ * entry moves to it.
+ *
+ * Units      pages, unless a name says bytes.
+ * Ownership  frames given by a hold stay valid and unchanged until fh_pager_release.
+ * Threads    one zone thread; never blocks: what must wait is parked (waiter.h).
+ * Errors     -EINPROGRESS parked; -EBADMSG a page is lost; -EIO the disk failed; -ENOSPC new
+ * content does not fit into frames and slots; -EBUSY too many references on one frame; -ENOMEM.
+ */
+#ifndef FH_ALLOC_PAGER_H
+#define FH_ALLOC_PAGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/uio.h>
+
+#include "fifo.h"
+#include "frames.h"
+#include "ids.h"
+#include "mem.h"
+#include "pagetable.h"
+#include "region.h"
+#include "rings.h"
+#include "swap.h"
+#include "waiter.h"
+
+enum {
+    FH_WINDOW_PAGES = 64, /* of a long transfer: 256 KiB */
+    FH_HOLD_MAX = 72,     /* pages one request may hold: an unaligned window, rounded up */
+    FH_PAGER_OPS = 128,   /* page operations in flight */
+};
+
+struct fh_pager_opts {
+    struct fh_mem *mem;
+    uint64_t memory_bytes; /* of the region; at least 2 * hold_max pages */
+    uint32_t hold_max;     /* pages one request may hold; at most FH_HOLD_MAX. Tests use 2 */
+    uint32_t free_min;     /* frames: below, requests that need frames wait in the line */
+    struct fh_swap_opts swap;
+};
+
+/* Pages being read from swap for somebody, or written to it. Each frame's record leads to its page.
+ */
+struct fh_page_op {
+    struct fh_swap_run run;
+    struct fh_pager *pager;
+    void *owner;                             /* of a store: who evicts */
+    struct fh_frame frames[FH_SWAP_RUN_MAX]; /* a reference each */
+    uint32_t epochs[FH_SWAP_RUN_MAX];        /* of a load: when the page had been evicted */
+    struct fh_list waits; /* of a load: struct fh_hold_wait, one per hold that waits */
+    struct fh_list link;  /* among the free operations */
+    bool in_use;
+};
+
+struct fh_hold_wait {
+    struct fh_list link; /* in the operation's waits */
+    struct fh_hold *hold;
+    struct fh_page_op *op;
+};
+
+/* Frames held for one request. Kept still by its owner while parked. */
+struct fh_hold {
+    struct fh_call *call; /* to run when pending reaches 0 */
+    uint32_t count;       /* pages; 0 = holds nothing */
+    uint32_t pending;     /* operations it waits for */
+    uint32_t reserved;    /* frames kept free for it besides */
+    uint32_t waits_used;
+    int error;                           /* first failure among its pages */
+    struct fh_list link;                 /* among the pager's holds, while bound */
+    struct fh_frame frames[FH_HOLD_MAX]; /* FH_FRAME_NONE: reads as zeros, or not held */
+    struct fh_hold_wait waits[FH_HOLD_MAX];
+};
+
+struct fh_pager {
+    struct fh_pager_opts opts;
+    struct fh_region region;
+    struct fh_frames frames;
+    struct fh_pagetable table;
+    struct fh_swap swap;
+    struct fh_fifo fifo;
+    struct fh_rings rings;
+    struct fh_line line;
+    struct fh_list holds; /* bound ones, so that check can count their references */
+    uint32_t reserved;    /* free frames promised to parked calls */
+    uint64_t claimed;     /* pages promised to bodies on their way in */
+    uint64_t mapped;      /* frames named by an entry [I5] */
+    uint64_t retained;    /* of them, with a slot that holds the same bytes */
+    uint64_t storing;     /* slots being written; their pages are still in frames */
+    struct fh_page_op *ops;
+    struct fh_list ops_free;
+    uint32_t ops_free_count;
+    uint64_t faults_first_write, faults_swap, faults_copy, pages_lost, copied_bytes;
+};
+
+struct fh_page_counts {
+    uint64_t frame, swap, nothing, failed; /* READING counts as swap */
+};
+
+struct fh_pager_stats {
+    uint64_t frames_total, frames_free, frames_dirty, frames_clean, frames_held;
+    uint64_t pages_frame, pages_slot, pages_reading, pages_failed;
+    uint64_t faults_first_write, faults_swap, faults_copy_on_write; /* so far */
+    uint64_t pages_lost;                                            /* so far: a tag did not hold */
+    uint64_t parked_now, parked_total;
+    uint64_t live, capacity; /* pages that exist; that can exist in frames and slots */
+    struct fh_swap_stats swap;
+};
+
+/* Before the first use: it holds nothing. */
+static inline void fh_hold_init(struct fh_hold *h)
+{
+    h->count = 0;
+    h->pending = 0;
+    h->reserved = 0;
+    h->waits_used = 0;
+    h->error = 0;
+}
+
+static inline bool fh_hold_is_bound(const struct fh_hold *h)
+{
+    return h->count > 0;
+}
+
+FH_CHECKED int fh_pager_init(struct fh_pager *, const struct fh_pager_opts *);
+void fh_pager_fini(struct fh_pager *); /* nothing may be held or in flight */
+
+/*
+ * Holds the pages for reading: binds to the frames of this moment, also of pages being read in. 0:
+ * all bytes are there. -EINPROGRESS: the call is parked; ON_IO, the hold is bound and its step runs
+ * when the bytes are there; IN_LINE, nothing is held and its step is to begin again.
+ */
+FH_CHECKED int fh_pager_hold(struct fh_pager *, struct fh_call *, struct fh_hold *,
+                             struct fh_page first, uint32_t count);
+/* Gives everything back; of a hold that holds nothing: no effect. */
+void fh_pager_release(struct fh_pager *, struct fh_hold *);
+
+/* The bytes of held page i: a frame's, or those of the zero page. */
+const uint8_t *fh_pager_held_bytes(const struct fh_pager *, const struct fh_hold *, uint32_t i);
+
+/* A page of zeros, for what was never written. */
+const uint8_t *fh_pager_zero_page(void);
+
+/* Bytes of the space, [start, start + size), that a mutation is about to cover. */
+enum fh_span_kind {
+    FH_SPAN_COPY, /* bytes are copied in: every page needs a frame of its own */
+    FH_SPAN_ZERO, /* zeros: whole pages become NOTHING, only the edges need frames */
+    FH_SPAN_READ, /* nothing is covered: all bytes are to be looked at, with peek */
+    FH_SPAN_MOVE, /* whole pages get other entries, only the edges need frames */
+};
+struct fh_span {
+    enum fh_span_kind kind;
+    struct fh_addr start;
+    uint64_t size;
+};
+
+/*
+ * Makes a mutation of the span possible in one step: on 0, fh_pager_write, _zero, _discard and
+ * _move within it cannot fail during this turn. -EINPROGRESS: parked; begin the whole operation
+ * again, with its checks, when step runs. At most hold_max pages of the span may need frames.
+ */
+FH_CHECKED int fh_pager_prepare(struct fh_pager *, struct fh_call *, struct fh_hold *,
+                                struct fh_span);
+/* Copies bytes into the space. After a prepare of a COPY or MOVE span that covers them. */
+void fh_pager_write(struct fh_pager *, struct fh_addr start, const void *body, uint64_t size);
+/* Bytes become zeros, whole pages NOTHING. After a prepare of a span that covers them. */
+void fh_pager_zero(struct fh_pager *, struct fh_addr start, uint64_t size);
+/* Copies bytes out of pages that are in memory: after a prepare of a span that covers part of each.
+ */
+void fh_pager_peek(const struct fh_pager *, struct fh_addr start, void *out, uint64_t size);
+/* Pages become NOTHING. Never fails, never waits. */
+void fh_pager_discard(struct fh_pager *, struct fh_page first, uint64_t count);
+/* Moves entries between disjoint ranges; what the target had is discarded. Targets were touched
+ * before. */
+void fh_pager_move(struct fh_pager *, struct fh_page from, struct fh_page to, uint64_t count);
+
+/* Copies the entries of a range into a view; both then share frames and slots. Fails on lost pages.
+ */
+FH_CHECKED int fh_pager_view(struct fh_pager *, struct fh_view *, struct fh_page origin,
+                             struct fh_page base, uint64_t count);
+void fh_pager_unview(struct fh_pager *, struct fh_view *);
+
+/* Whether `pages` more can exist in frames and slots: -ENOSPC if not. */
+FH_CHECKED int fh_pager_admit(const struct fh_pager *, uint64_t pages);
+/* Promises room for pages of a body on its way in; give back what was not installed. */
+FH_CHECKED int fh_pager_claim(struct fh_pager *, uint64_t pages);
+void fh_pager_unclaim(struct fh_pager *, uint64_t pages);
+/* Takes up to `count` frames to receive into; 0: at least one. Parks in the line like a hold. */
+FH_CHECKED int fh_pager_take(struct fh_pager *, struct fh_call *, struct fh_hold *, uint32_t count);
+/* Gives taken frame i, wholly written by now, to a page as its new content; uses up one claim. */
+void fh_pager_install(struct fh_pager *, struct fh_hold *, uint32_t i, struct fh_page);
+
+/* Lets a call leave whatever it waits for; what it held is given back. */
+void fh_pager_cancel(struct fh_pager *, struct fh_call *);
+/* Runs the calls that became possible. */
+void fh_pager_pump(struct fh_pager *);
+
+void fh_pager_count(const struct fh_pager *, struct fh_page first, uint64_t count,
+                    struct fh_page_counts *);
+/* --- for reclaim --- */
+
+/* An operation, or NULL when too many are in flight; op_give takes it back. */
+struct fh_page_op *fh_pager_op_take(struct fh_pager *);
+void fh_pager_op_give(struct fh_pager *, struct fh_page_op *);
+/* How many entries name this frame. */
+uint32_t fh_pager_names(const struct fh_pager *, struct fh_frame);
+/* Every entry that names the frame names the slot instead; the frame loses those references. */
+void fh_pager_evict(struct fh_pager *, struct fh_frame, struct fh_slot);
+/* The slot now holds the same bytes as the dirty frame: it is clean. */
+void fh_pager_retain(struct fh_pager *, struct fh_frame, struct fh_slot);
+/* The slot that holds the same bytes as a clean frame. */
+struct fh_slot fh_pager_slot_of(const struct fh_pager *, struct fh_frame);
+/* The slot of a clean frame is given up: it is dirty. */
+void fh_pager_unretain(struct fh_pager *, struct fh_frame);
+/* Every entry that names the frame becomes NOTHING: its bytes are all zero. */
+void fh_pager_forget(struct fh_pager *, struct fh_frame);
+
+void fh_pager_stats(const struct fh_pager *, struct fh_pager_stats *out);
+/* Recounts everything from entries, operations and free lists; holds of running requests must be
+ * released. */
+bool fh_pager_check(const struct fh_pager *, FILE *why);
+void fh_pager_dump(const struct fh_pager *, FILE *out);
+
+#endif

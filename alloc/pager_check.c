@@ -1,0 +1,218 @@
+/*
+ * pager_check: the pager's numbers, recounted from what they count. Nothing here trusts a counter:
+ * references are counted from entries, operations and holds, into arrays of its own.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "pager_private.h"
+#include "report.h"
+
+struct recount {
+    const struct fh_pager *p;
+    struct fh_report report;
+    uint32_t *frame_refs; /* by frame */
+    uint32_t *slot_refs;  /* by slot */
+    uint64_t mapped, retained, storing, reserved;
+};
+
+static void count_slot(struct recount *c, struct fh_slot slot)
+{
+    if (slot.v > c->p->swap.slots.total)
+        fh_report(&c->report, "[I6] an entry names slot %u of %u", slot.v, c->p->swap.slots.total);
+    else if (slot.v != 0)
+        c->slot_refs[slot.v]++;
+}
+
+static void count_frame(struct recount *c, struct fh_frame frame)
+{
+    if (frame.v >= c->p->frames.total)
+        fh_report(&c->report, "[I1] something names frame %u of %u", frame.v, c->p->frames.total);
+    else
+        c->frame_refs[frame.v]++;
+}
+
+static void count_entries(struct recount *c)
+{
+    const struct fh_pagetable *t = &c->p->table;
+    struct fh_page end = {t->tables_end << FH_ARENA_PAGE_SHIFT};
+    struct fh_page page = fh_pagetable_next(t, (struct fh_page){0}, end);
+
+    for (; page.v < end.v; page = fh_pagetable_next(t, fh_page_add(page, 1), end)) {
+        struct fh_entry e = fh_pagetable_get(t, page);
+        enum fh_page_state state = fh_entry_state(e);
+        count_slot(c, fh_entry_slot(e));
+        if (state == FH_PAGE_FRAME || state == FH_PAGE_READING)
+            count_frame(c, fh_entry_frame(e));
+    }
+}
+
+static void count_operations(struct recount *c)
+{
+    for (uint32_t i = 0; i < FH_PAGER_OPS; i++) {
+        const struct fh_page_op *op = &c->p->ops[i];
+        for (uint32_t k = 0; op->in_use && k < op->run.count; k++) {
+            count_frame(c, op->frames[k]);
+            count_slot(c, (struct fh_slot){op->run.first.v + k});
+            c->storing += op->owner != NULL;
+        }
+    }
+}
+
+static void count_holds(struct recount *c)
+{
+    const struct fh_list *l = c->p->holds.next;
+
+    for (; l != &c->p->holds; l = l->next) {
+        const struct fh_hold *h =
+            (const struct fh_hold *)(const void *)((const char *)l -
+                                                   offsetof(struct fh_hold, link));
+        c->reserved += h->reserved;
+        for (uint32_t i = 0; i < h->count; i++)
+            if (h->frames[i].v != FH_FRAME_NONE.v)
+                count_frame(c, h->frames[i]);
+    }
+}
+
+static void check_mapped_frame(struct recount *c, uint32_t i)
+{
+    const struct fh_frame_record *r = &c->p->frames.records[i];
+    struct fh_entry e = fh_pagetable_get(&c->p->table, (struct fh_page){r->page});
+    bool filling = fh_entry_state(e) == FH_PAGE_READING;
+
+    if ((fh_entry_state(e) != FH_PAGE_FRAME && !filling) || fh_entry_frame(e).v != i) {
+        fh_report(&c->report, "[I2] frame %u: page %" PRIx64 " does not name it", i,
+                  (uint64_t)r->page);
+        return;
+    }
+    if (filling)
+        return;
+    c->mapped++;
+    c->retained += !r->dirty;
+    if ((fh_entry_slot(e).v == 0) != r->dirty)
+        fh_report(&c->report, "[I3] frame %u: dirty %u, slot %u", i, (unsigned)r->dirty,
+                  fh_entry_slot(e).v);
+    if ((r->queue == FH_QUEUE_NONE) != r->busy)
+        fh_report(&c->report, "[I4] frame %u: busy %u, queue %u", i, (unsigned)r->busy,
+                  (unsigned)r->queue);
+}
+
+static void check_frames(struct recount *c)
+{
+    for (uint32_t i = 0; i < c->p->frames.untouched; i++) {
+        const struct fh_frame_record *r = &c->p->frames.records[i];
+        if (r->refs != c->frame_refs[i])
+            fh_report(&c->report, "[I1] frame %u: refs %u, counted %u", i, (unsigned)r->refs,
+                      c->frame_refs[i]);
+        if (r->refs > 0 && r->page != FH_PAGE_NONE)
+            check_mapped_frame(c, i);
+        else if (r->queue != FH_QUEUE_NONE)
+            fh_report(&c->report, "[I4] frame %u: in a queue, named by no page", i);
+    }
+}
+
+static void check_slots(struct recount *c)
+{
+    for (uint32_t i = 1; i <= c->p->swap.slots.total; i++) {
+        uint32_t refs = fh_slots_refs(&c->p->swap.slots, (struct fh_slot){i});
+        if (refs != c->slot_refs[i])
+            fh_report(&c->report, "[I6] slot %u: refs %u, counted %u", i, refs, c->slot_refs[i]);
+    }
+}
+
+static void check_sum(struct recount *c, const char *what, uint64_t kept, uint64_t counted)
+{
+    if (kept != counted)
+        fh_report(&c->report, "[I5] %s: %" PRIu64 ", counted %" PRIu64, what, kept, counted);
+}
+
+static void check_pager(struct recount *c)
+{
+    count_entries(c);
+    count_operations(c);
+    count_holds(c);
+    check_frames(c);
+    check_slots(c);
+    check_sum(c, "mapped", c->p->mapped, c->mapped);
+    check_sum(c, "retained", c->p->retained, c->retained);
+    check_sum(c, "storing", c->p->storing, c->storing);
+    check_sum(c, "reserved", c->p->reserved, c->reserved);
+}
+
+bool fh_pager_check(const struct fh_pager *p, FILE *why)
+{
+    struct recount c = {.p = p, .report = {.out = why, .lines_max = 20}};
+    bool parts = fh_frames_check(&p->frames, why);
+
+    parts = fh_pagetable_check(&p->table, why) && parts;
+    parts = fh_fifo_check(&p->fifo, why) && parts;
+    parts = fh_swap_check(&p->swap, why) && parts;
+    c.frame_refs = calloc(p->frames.total, sizeof(*c.frame_refs));
+    c.slot_refs = calloc((size_t)p->swap.slots.total + 1, sizeof(*c.slot_refs));
+    if (c.frame_refs && c.slot_refs)
+        check_pager(&c);
+    else
+        fh_report(&c.report, "no memory to recount");
+    free(c.frame_refs);
+    free(c.slot_refs);
+    return parts && c.report.broken == 0;
+}
+
+void fh_pager_stats(const struct fh_pager *p, struct fh_pager_stats *out)
+{
+    const struct fh_slots_stats *s = &p->swap.slots.stats;
+    uint64_t used = p->frames.total - p->frames.free;
+
+    *out = (struct fh_pager_stats){
+        .frames_total = p->frames.total,
+        .frames_free = p->frames.free,
+        .frames_dirty = p->mapped - p->retained,
+        .frames_clean = p->retained,
+        .frames_held = used - p->mapped,
+        .pages_frame = p->table.counts[FH_PAGE_FRAME],
+        .pages_slot = p->table.counts[FH_PAGE_SLOT],
+        .pages_reading = p->table.counts[FH_PAGE_READING],
+        .pages_failed = p->table.counts[FH_PAGE_FAILED],
+        .faults_first_write = p->faults_first_write,
+        .faults_swap = p->faults_swap,
+        .faults_copy_on_write = p->faults_copy,
+        .pages_lost = p->pages_lost,
+        .parked_now = p->line.count,
+        .parked_total = p->line.parked_total,
+        .live = fh_pager_live(p),
+        .capacity = p->frames.total + s->total - s->quarantined - 2 * (uint64_t)p->opts.hold_max,
+    };
+    fh_swap_stats(&p->swap, &out->swap);
+}
+
+void fh_pager_count(const struct fh_pager *p, struct fh_page first, uint64_t count,
+                    struct fh_page_counts *out)
+{
+    struct fh_page end = fh_page_add(first, count);
+    struct fh_page page = fh_pagetable_next(&p->table, first, end);
+    uint64_t found[FH_PAGE_STATES] = {0};
+    uint64_t some = 0;
+
+    for (; page.v < end.v; page = fh_pagetable_next(&p->table, fh_page_add(page, 1), end)) {
+        found[fh_entry_state(fh_pagetable_get(&p->table, page))]++;
+        some++;
+    }
+    *out = (struct fh_page_counts){.frame = found[FH_PAGE_FRAME],
+                                   .swap = found[FH_PAGE_SLOT] + found[FH_PAGE_READING],
+                                   .nothing = count - some,
+                                   .failed = found[FH_PAGE_FAILED]};
+}
+
+void fh_pager_dump(const struct fh_pager *p, FILE *out)
+{
+    fprintf(out,
+            "pager: live %" PRIu64 ", claimed %" PRIu64 ", mapped %" PRIu64 ", clean %" PRIu64
+            ", storing %" PRIu64 ", reserved %u, parked %u, views %u\n",
+            fh_pager_live(p), p->claimed, p->mapped, p->retained, p->storing, p->reserved,
+            p->line.count, p->rings.count);
+    fh_frames_dump(&p->frames, out);
+    fh_pagetable_dump(&p->table, out);
+    fh_fifo_dump(&p->fifo, out);
+    fh_swap_dump(&p->swap, out);
+}

@@ -1,0 +1,440 @@
+/*
+ * Theory.  A request says which pages it needs before it touches them. `need` counts, page by page,
+ * what that takes: pages to be read in, frames to be created, new content. When all is there the
+ * request goes on at once; when frames or operations are short it waits in the line, holding
+ * nothing; else everything is taken in one step, reads are started in runs of consecutive slots,
+ * and the request waits for them.
+ *
+ * A read hold binds to frames, at the moment of the call: a frame that is still being filled is
+ * held as well, and whatever becomes of the entry meanwhile does not matter. A write hold binds to
+ * residency only: it keeps the pages from being evicted until the writer runs, which then gives it
+ * back, looks every entry up again and may find that another writer was faster.
+ *
+ * Why nobody waits for ever: (a) who is admitted waits for I/O only, and every operation ends; (b)
+ * a frame that no hold and no operation references can be evicted; (c) eviction needs no frame, and
+ * finds a slot by the capacity rule; (d) the line is served in order, and its head needs at most 2
+ * * hold_max frames.
+ *
+ * Invariants
+ *   [H1] a bound hold is in the list of holds, with a reference on each of its frames
+ *   [H2] pending is the number of operations that list the hold among their waits
+ *   [H3] the pager's reserved is the sum over bound holds
+ */
+#include <errno.h>
+
+#include "bits.h"
+#include "pager_private.h"
+
+enum { PAGER_OPS_FOR_RECLAIM = 8 };
+
+static const uint8_t zero_page[FH_PAGE_SIZE] __attribute__((aligned(FH_PAGE_SIZE)));
+
+/* What a request takes. */
+struct need {
+    uint32_t loads;   /* pages to read in: a frame and at most an operation each */
+    uint32_t joins;   /* pages that others are reading in */
+    uint32_t frames;  /* frames for new content and copies */
+    uint64_t created; /* pages that will exist and do not yet */
+    int error;
+};
+
+/* The pages a request touches, and how. */
+struct touch {
+    struct fh_page first, end;
+    bool reads;          /* all bytes of every page are wanted */
+    struct fh_span span; /* else: what is about to be covered */
+};
+
+static bool touch_covers(const struct touch *t, struct fh_page page)
+{
+    uint64_t start = fh_addr_of_page(page).v;
+    return !t->reads && t->span.start.v <= start &&
+           t->span.start.v + t->span.size >= start + FH_PAGE_SIZE;
+}
+
+/* A page of which bytes are kept, so they must be in memory. */
+static bool touch_keeps(const struct touch *t, struct fh_page page)
+{
+    return t->reads || !touch_covers(t, page);
+}
+
+static void need_for_write(const struct fh_pager *p, const struct touch *t, struct fh_page page,
+                           struct fh_entry e, struct need *n)
+{
+    enum fh_page_state state = fh_entry_state(e);
+    bool keeps = touch_keeps(t, page);
+
+    if (!keeps && t->span.kind != FH_SPAN_COPY)
+        return; /* the whole entry is replaced */
+    if (state == FH_PAGE_NOTHING && t->span.kind == FH_SPAN_ZERO)
+        return;
+    if (state == FH_PAGE_FRAME && fh_frames_record(&p->frames, fh_entry_frame(e))->refs == 1)
+        return; /* in place */
+    n->frames++;
+    n->created += state == FH_PAGE_NOTHING || state == FH_PAGE_FRAME || state == FH_PAGE_FAILED;
+}
+
+static void need_page(const struct fh_pager *p, const struct touch *t, struct fh_page page,
+                      struct need *n)
+{
+    struct fh_entry e = fh_pagetable_get(&p->table, page);
+    enum fh_page_state state = fh_entry_state(e);
+    bool keeps = touch_keeps(t, page);
+
+    if (keeps && state == FH_PAGE_FAILED)
+        n->error = -EBADMSG;
+    if ((state == FH_PAGE_FRAME || state == FH_PAGE_READING) &&
+        fh_frames_record(&p->frames, fh_entry_frame(e))->refs >= FH_FRAME_REFS_MAX)
+        n->error = -EBUSY;
+    n->loads += keeps && state == FH_PAGE_SLOT;
+    n->joins += keeps && state == FH_PAGE_READING;
+    if (!t->reads)
+        need_for_write(p, t, page, e, n);
+}
+
+/*
+ * The next page after `page` whose bytes or frame matter: all of a read or copy, only the two edges
+ * of what replaces whole entries.
+ */
+static struct fh_page touch_next(const struct touch *t, struct fh_page page)
+{
+    bool all = t->reads || t->span.kind == FH_SPAN_COPY;
+
+    if (all || page.v + 1 >= t->end.v)
+        return fh_page_add(page, 1);
+    return (struct fh_page){t->end.v - 1};
+}
+
+static struct need need_of(const struct fh_pager *p, const struct touch *t)
+{
+    struct need n = {0};
+
+    for (struct fh_page page = t->first; page.v < t->end.v; page = touch_next(t, page))
+        need_page(p, t, page, &n);
+    return n;
+}
+
+static bool pager_may_take(const struct fh_pager *p, const struct fh_call *call, uint32_t frames,
+                           uint32_t ops)
+{
+    if (frames == 0)
+        return true;
+    if (ops > 0 && ops + PAGER_OPS_FOR_RECLAIM > p->ops_free_count)
+        return false;
+    if (call->admitted)
+        return fh_pager_spare(p) >= frames;
+    return fh_line_is_empty(&p->line) && fh_pager_spare(p) >= frames + p->opts.free_min;
+}
+
+/* --- reading in
+ * ------------------------------------------------------------------------------------ */
+
+/* Collects pages of consecutive slots into one operation. */
+struct loader {
+    struct fh_page_op *op;
+    uint32_t slot_next; /* that would continue the run */
+};
+
+static void load_done(struct fh_swap_run *run);
+
+static void loader_flush(struct fh_pager *p, struct loader *l)
+{
+    if (!l->op)
+        return;
+    l->op->run.done = load_done;
+    fh_swap_load(&p->swap, &l->op->run);
+    l->op = NULL;
+}
+
+static void hold_wait_for(struct fh_hold *h, struct fh_page_op *op)
+{
+    if (h->waits_used > 0 && h->waits[h->waits_used - 1].op == op)
+        return;
+    struct fh_hold_wait *w = &h->waits[h->waits_used++];
+    w->hold = h;
+    w->op = op;
+    fh_list_push_back(&op->waits, &w->link);
+    h->pending++;
+}
+
+/* All entries that name the slot will get the frame. */
+static void load_name_frame(struct fh_pager *p, struct fh_page page, struct fh_slot slot,
+                            struct fh_frame frame)
+{
+    struct fh_ring_walk walk = {0};
+    struct fh_page q;
+
+    while (fh_rings_next(&p->rings, page, &walk, &q)) {
+        struct fh_entry e = fh_pagetable_get(&p->table, q);
+        if (fh_entry_state(e) != FH_PAGE_SLOT || fh_entry_slot(e).v != slot.v)
+            continue;
+        fh_pagetable_set(&p->table, q, fh_entry_make(FH_PAGE_READING, frame.v, slot));
+        fh_frames_hold(&p->frames, frame);
+    }
+}
+
+static struct fh_frame load_page(struct fh_pager *p, struct loader *l, struct fh_hold *h,
+                                 struct fh_page page, struct fh_entry e)
+{
+    struct fh_slot slot = fh_entry_slot(e);
+
+    if (!l->op || l->op->run.count == FH_SWAP_RUN_MAX || slot.v != l->slot_next) {
+        loader_flush(p, l);
+        l->op = fh_pager_op_take(p);
+        FH_ASSERT(l->op != NULL); /* admission counted one per page */
+        l->op->run.first = slot;
+    }
+    l->slot_next = slot.v + 1;
+
+    struct fh_frame frame = fh_frames_take(&p->frames);
+    FH_ASSERT(frame.v != FH_FRAME_NONE.v);
+    uint32_t i = l->op->run.count++;
+    l->op->frames[i] = frame;
+    l->op->epochs[i] = fh_entry_epoch(e);
+    l->op->run.pages[i] = fh_region_bytes(&p->region, frame);
+
+    struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
+    r->page = page.v & FH_PAGE_NONE;
+    r->busy = 1;
+    r->next = (uint32_t)(l->op - p->ops);
+    load_name_frame(p, page, slot, frame);
+    hold_wait_for(h, l->op);
+    p->faults_swap++;
+    return frame;
+}
+
+static void load_end_page(struct fh_pager *p, struct fh_page_op *op, uint32_t i)
+{
+    struct fh_frame frame = op->frames[i];
+    struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
+    int status = op->run.status[i];
+    struct fh_names_walk walk = {0};
+    bool named = false;
+
+    r->busy = 0;
+    while (fh_pager_next_name(p, frame, &walk)) {
+        struct fh_slot slot = fh_entry_slot(walk.entry);
+        named = true;
+        if (status == 0) {
+            fh_pagetable_set(&p->table, walk.page, fh_entry_make(FH_PAGE_FRAME, frame.v, slot));
+            continue;
+        }
+        if (status == -EBADMSG)
+            fh_swap_slot_quarantine(&p->swap, slot);
+        fh_pagetable_set(&p->table, walk.page,
+                         status == -EBADMSG ? fh_entry_make(FH_PAGE_FAILED, 0, slot)
+                                            : fh_entry_make(FH_PAGE_SLOT, op->epochs[i], slot));
+        fh_pager_unref(p, frame);
+    }
+    p->pages_lost += named && status == -EBADMSG;
+    if (status == 0 && named) {
+        fh_pager_map_frame(p, frame, false, true, op->epochs[i]);
+        if (p->swap.slots.stats.used * 2 > p->swap.slots.stats.total)
+            fh_pager_unretain(p,
+                              frame); /* swap is filling up: places are worth more than rewrites */
+    } else {
+        r->page = FH_PAGE_NONE;
+    }
+    fh_pager_unref(p, frame);
+}
+
+static void hold_note_failures(struct fh_hold *h, const struct fh_page_op *op)
+{
+    for (uint32_t i = 0; i < op->run.count; i++) {
+        if (op->run.status[i] == 0)
+            continue;
+        for (uint32_t k = 0; k < h->count; k++)
+            if (h->frames[k].v == op->frames[i].v)
+                h->error = op->run.status[i];
+    }
+}
+
+static void load_done(struct fh_swap_run *run)
+{
+    struct fh_page_op *op = FH_CONTAINER_OF(run, struct fh_page_op, run);
+    struct fh_pager *p = op->pager;
+    struct fh_list *link;
+
+    while ((link = fh_list_pop(&op->waits)) != NULL) {
+        struct fh_hold *h = FH_CONTAINER_OF(link, struct fh_hold_wait, link)->hold;
+        hold_note_failures(h, op);
+        if (--h->pending == 0)
+            fh_line_make_ready(&p->line, h->call);
+    }
+    for (uint32_t i = 0; i < run->count; i++)
+        load_end_page(p, op, i);
+    fh_pager_op_give(p, op);
+}
+
+/* --- holds
+ * ------------------------------------------------------------------------------------------- */
+
+static struct fh_frame hold_bind_page(struct fh_pager *p, struct fh_hold *h, struct loader *l,
+                                      struct fh_page page)
+{
+    struct fh_entry e = fh_pagetable_get(&p->table, page);
+    struct fh_frame frame = fh_entry_frame(e);
+
+    switch (fh_entry_state(e)) {
+    case FH_PAGE_FRAME:
+        fh_fifo_touch(&p->fifo, frame);
+        break;
+    case FH_PAGE_READING:
+        hold_wait_for(h, &p->ops[fh_frames_record(&p->frames, frame)->next]);
+        break;
+    case FH_PAGE_SLOT:
+        frame = load_page(p, l, h, page, e);
+        break;
+    case FH_PAGE_NOTHING:
+    case FH_PAGE_FAILED:
+        return FH_FRAME_NONE;
+    }
+    fh_frames_hold(&p->frames, frame);
+    return frame;
+}
+
+static void hold_bind(struct fh_pager *p, struct fh_call *call, struct fh_hold *h,
+                      const struct touch *t)
+{
+    struct loader loader = {0};
+
+    FH_ASSERT(!fh_hold_is_bound(h));
+    fh_hold_init(h);
+    h->call = call;
+    fh_list_push_back(&p->holds, &h->link);
+    for (struct fh_page page = t->first; page.v < t->end.v; page = touch_next(t, page))
+        if (touch_keeps(t, page))
+            h->frames[h->count++] = hold_bind_page(p, h, &loader, page);
+    loader_flush(p, &loader);
+}
+
+int fh_pager_hold(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, struct fh_page first,
+                  uint32_t count)
+{
+    struct touch t = {.first = first, .end = fh_page_add(first, count), .reads = true};
+
+    FH_ASSERT(count > 0);
+    FH_ASSERT(count <= p->opts.hold_max);
+    struct need n = need_of(p, &t);
+    if (n.error != 0)
+        return n.error;
+    if (!pager_may_take(p, call, n.loads, n.loads)) {
+        fh_line_park(&p->line, call, n.loads);
+        return -EINPROGRESS;
+    }
+    hold_bind(p, call, h, &t);
+    if (h->pending == 0)
+        return 0;
+    fh_line_park_on_io(&p->line, call, h);
+    return -EINPROGRESS;
+}
+
+void fh_pager_release(struct fh_pager *p, struct fh_hold *h)
+{
+    if (!fh_hold_is_bound(h))
+        return;
+    for (uint32_t i = 0; i < h->waits_used; i++)
+        fh_list_remove(&h->waits[i].link);
+    for (uint32_t i = 0; i < h->count; i++)
+        if (h->frames[i].v != FH_FRAME_NONE.v)
+            fh_pager_unref(p, h->frames[i]);
+    FH_ASSERT(p->reserved >= h->reserved);
+    p->reserved -= h->reserved;
+    fh_list_remove(&h->link);
+    fh_hold_init(h);
+}
+
+const uint8_t *fh_pager_held_bytes(const struct fh_pager *p, const struct fh_hold *h, uint32_t i)
+{
+    FH_ASSERT(i < h->count);
+    return h->frames[i].v == FH_FRAME_NONE.v ? zero_page
+                                             : fh_region_bytes(&p->region, h->frames[i]);
+}
+
+const uint8_t *fh_pager_zero_page(void)
+{
+    return zero_page;
+}
+
+int fh_pager_prepare(struct fh_pager *p, struct fh_call *call, struct fh_hold *h,
+                     struct fh_span span)
+{
+    struct fh_addr last = {span.start.v + span.size - 1};
+    struct touch t = {.first = fh_page_of_addr(span.start),
+                      .end = fh_page_add(fh_page_of_addr(last), 1),
+                      .reads = span.kind == FH_SPAN_READ,
+                      .span = span};
+    int rc;
+
+    FH_ASSERT(span.size > 0);
+    if ((span.kind == FH_SPAN_COPY || t.reads) && t.end.v - t.first.v > p->opts.hold_max)
+        return -EFBIG;
+    struct need n = need_of(p, &t);
+    if (n.error != 0)
+        return n.error;
+    if (span.kind != FH_SPAN_ZERO &&
+        (rc = fh_pagetable_touch(&p->table, t.first, t.end.v - t.first.v)) != 0)
+        return rc;
+    if (n.created > 0 && (rc = fh_pager_admit(p, n.created)) != 0)
+        return rc;
+    if (!pager_may_take(p, call, n.loads + n.frames, n.loads)) {
+        fh_line_park(&p->line, call, n.loads + n.frames);
+        return -EINPROGRESS;
+    }
+    if (n.loads + n.joins == 0)
+        return 0;
+    hold_bind(p, call, h, &t);
+    h->reserved = n.frames;
+    p->reserved += n.frames;
+    fh_line_park_on_io(&p->line, call, h);
+    return -EINPROGRESS;
+}
+
+int fh_pager_take(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, uint32_t count)
+{
+    uint32_t keep = call->admitted ? 0 : p->opts.free_min;
+    uint32_t spare = fh_pager_spare(p);
+
+    FH_ASSERT(count > 0);
+    FH_ASSERT(!fh_hold_is_bound(h));
+    if (!pager_may_take(p, call, 1, 0)) {
+        fh_line_park(&p->line, call, 1);
+        return -EINPROGRESS;
+    }
+    fh_hold_init(h);
+    h->call = call;
+    h->count = (uint32_t)fh_min_u64(count, fh_min_u64(spare - keep, p->opts.hold_max));
+    fh_list_push_back(&p->holds, &h->link);
+    for (uint32_t i = 0; i < h->count; i++)
+        h->frames[i] = fh_frames_take(&p->frames);
+    return 0;
+}
+
+void fh_pager_cancel(struct fh_pager *p, struct fh_call *call)
+{
+    if (call->state == FH_CALL_IDLE)
+        return;
+    bool holds = call->state != FH_CALL_IN_LINE;
+    fh_line_leave(&p->line, call);
+    if (holds)
+        fh_pager_release(p, call->hold);
+    call->admitted = false;
+}
+
+void fh_pager_pump(struct fh_pager *p)
+{
+    struct fh_list *link;
+    struct fh_call *call;
+
+    while ((link = fh_list_first(&p->line.ready)) != NULL) {
+        call = FH_CONTAINER_OF(link, struct fh_call, link);
+        fh_line_leave(&p->line, call);
+        fh_call_run(call);
+    }
+    while ((call = fh_line_head(&p->line)) != NULL && fh_pager_spare(p) >= call->need) {
+        fh_line_leave(&p->line, call);
+        fh_call_run(call);
+        if (fh_line_head(&p->line) == call)
+            break; /* operations are short: one will end and lead to another turn */
+    }
+}

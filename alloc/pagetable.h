@@ -1,0 +1,106 @@
+/*
+ * pagetable: for each page of the space one word that says where its bytes are.
+ *
+ *   state 63..60   59..32                 31..0
+ *   NOTHING        0                      0                                      reads as zeros
+ *   FRAME          frame                  slot that holds the same bytes, 0 = none
+ *   SLOT           eviction epoch         slot
+ *   READING        frame being filled     slot it is read from
+ *   FAILED         0                      quarantined slot
+ *
+ * Tables of 2^18 entries, one per arena, are made by touch and cost memory only where written.
+ *
+ * Threads    one zone thread.
+ * Errors     -ENOMEM a table could not be made; nothing changed.
+ */
+#ifndef FH_ALLOC_PAGETABLE_H
+#define FH_ALLOC_PAGETABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "assert.h"
+#include "ids.h"
+#include "mem.h"
+
+enum fh_page_state {
+    FH_PAGE_NOTHING,
+    FH_PAGE_FRAME,
+    FH_PAGE_SLOT,
+    FH_PAGE_READING,
+    FH_PAGE_FAILED
+};
+enum { FH_PAGE_STATES = FH_PAGE_FAILED + 1 };
+
+struct fh_entry {
+    uint64_t v;
+};
+
+static inline enum fh_page_state fh_entry_state(struct fh_entry e)
+{
+    return (enum fh_page_state)(e.v >> 60);
+}
+
+static inline struct fh_frame fh_entry_frame(struct fh_entry e)
+{
+    return (struct fh_frame){(uint32_t)(e.v >> 32) & 0x0fffffff};
+}
+
+static inline uint32_t fh_entry_epoch(struct fh_entry e)
+{
+    return (uint32_t)(e.v >> 32) & 0x0fffffff;
+}
+
+static inline struct fh_slot fh_entry_slot(struct fh_entry e)
+{
+    return (struct fh_slot){(uint32_t)e.v};
+}
+
+static inline struct fh_entry fh_entry_make(enum fh_page_state state, uint32_t middle,
+                                            struct fh_slot slot)
+{
+    return (struct fh_entry){((uint64_t)state << 60) | ((uint64_t)(middle & 0x0fffffff) << 32) |
+                             slot.v};
+}
+
+struct fh_table {
+    uint64_t *entries; /* FH_ARENA_PAGES words; NULL = all NOTHING */
+    uint32_t used;     /* entries that are not NOTHING [I1] */
+};
+
+struct fh_pagetable {
+    struct fh_mem *mem;
+    struct fh_table *tables;         /* FH_SPACE_ARENAS of them, lazily touched */
+    uint64_t tables_end;             /* no table was ever made from here on */
+    uint64_t counts[FH_PAGE_STATES]; /* entries by state; of NOTHING unused [I2] */
+};
+
+FH_CHECKED int fh_pagetable_init(struct fh_pagetable *, struct fh_mem *);
+void fh_pagetable_fini(struct fh_pagetable *);
+
+/* Makes the tables of a range, so that set cannot fail. */
+FH_CHECKED int fh_pagetable_touch(struct fh_pagetable *, struct fh_page first, uint64_t count);
+/* Gives back the tables of the range that are empty. */
+void fh_pagetable_trim(struct fh_pagetable *, struct fh_page first, uint64_t count);
+
+static inline struct fh_entry fh_pagetable_get(const struct fh_pagetable *t, struct fh_page p)
+{
+    const struct fh_table *table = &t->tables[p.v >> FH_ARENA_PAGE_SHIFT];
+    return (struct fh_entry){table->entries ? table->entries[p.v & (FH_ARENA_PAGES - 1)] : 0};
+}
+
+/* The page's table must have been touched. */
+void fh_pagetable_set(struct fh_pagetable *, struct fh_page, struct fh_entry);
+
+/*
+ * The first page in [from, end) that is not NOTHING, or end. Skips what was never touched, so a
+ * walk over a 1 TiB object costs what was written of it.
+ */
+struct fh_page fh_pagetable_next(const struct fh_pagetable *, struct fh_page from,
+                                 struct fh_page end);
+
+bool fh_pagetable_check(const struct fh_pagetable *, FILE *why);
+void fh_pagetable_dump(const struct fh_pagetable *, FILE *out);
+
+#endif

@@ -1,0 +1,216 @@
+/*
+ * Theory.  A read is the bytes of one moment. If it fits one window, the moment is when its pages
+ * are held: the frames stay as they are until they are released, whatever is written meanwhile. If
+ * it does not, the entries of the whole range are copied into a view at once, a few nanoseconds a
+ * page; the windows are then held one after the other from the view, which nobody writes. A view
+ * holds no frame by itself between windows that could not be evicted: a peer that does not read
+ * costs addresses and swap, not memory.
+ *
+ *   object   [a][b][c][d][e]..      a write to c moves the object's entry to another frame
+ *   view        [b][c][d]           the view still names the old one
+ *   window         [c][d]           held, being sent
+ *
+ * What lies beyond the filled part of a small object is sent from the zero page.
+ */
+#include <errno.h>
+
+#include "bits.h"
+#include "zone_private.h"
+
+static uint64_t reader_window_pages(const struct fh_reader *r)
+{
+    return fh_min_u64(FH_WINDOW_PAGES, r->zone->pager.opts.hold_max - 1);
+}
+
+/* Bytes of the next window: to the end of what was written, and within a window's pages. */
+static uint64_t reader_next_bytes(const struct fh_reader *r)
+{
+    uint64_t room = (reader_window_pages(r) << FH_PAGE_SHIFT) - fh_addr_in_page(r->at);
+    return fh_min_u64(r->left - r->zeros, room);
+}
+
+static void reader_offer(struct fh_reader *r, const uint8_t *bytes, uint64_t size)
+{
+    struct iovec *last = r->iov_count > 0 ? &r->iov[r->iov_count - 1] : NULL;
+
+    r->window_bytes += size;
+    if (last && (const uint8_t *)last->iov_base + last->iov_len == bytes) {
+        last->iov_len += size;
+        return;
+    }
+    r->iov[r->iov_count++] = (struct iovec){.iov_base = (void *)(uintptr_t)bytes, .iov_len = size};
+}
+
+static void reader_offer_held(struct fh_reader *r, uint64_t size)
+{
+    uint32_t in_page = fh_addr_in_page(r->at);
+
+    for (uint32_t i = 0; size > 0; i++) {
+        uint64_t part = fh_min_u64(size, FH_PAGE_SIZE - in_page);
+        reader_offer(r, fh_pager_held_bytes(&r->zone->pager, &r->hold, i) + in_page, part);
+        in_page = 0;
+        size -= part;
+    }
+}
+
+/* Of what was never written, as much as still fits into the window. */
+static void reader_offer_zeros(struct fh_reader *r)
+{
+    uint64_t zeros = r->left - r->window_bytes;
+
+    while (zeros > 0 && r->iov_count < FH_READER_IOV_MAX) {
+        uint64_t part = fh_min_u64(zeros, FH_PAGE_SIZE);
+        reader_offer(r, fh_pager_zero_page(), part);
+        zeros -= part;
+    }
+}
+
+static int reader_fill_window(struct fh_reader *r)
+{
+    uint64_t written = reader_next_bytes(r);
+
+    r->iov_count = 0;
+    r->window_bytes = 0;
+    reader_offer_held(r, written);
+    if (r->zeros > 0 && written == r->left - r->zeros)
+        reader_offer_zeros(r);
+    return 0;
+}
+
+static int reader_hold_window(struct fh_reader *r)
+{
+    uint64_t written = reader_next_bytes(r);
+    int rc;
+
+    if (written > 0 &&
+        (rc = fh_pager_hold(&r->zone->pager, &r->call, &r->hold, fh_page_of_addr(r->at),
+                            (uint32_t)fh_pages_of_range(r->at, written))) != 0) {
+        r->opened = r->opened || fh_hold_is_bound(&r->hold);
+        return rc;
+    }
+    r->opened = true;
+    return reader_fill_window(r);
+}
+
+static int reader_make_view(struct fh_reader *r)
+{
+    struct fh_zone *z = r->zone;
+    struct fh_heap_block block;
+    uint64_t pages = fh_pages_of_range(r->at, r->left);
+    int rc;
+
+    if ((rc = fh_heap_alloc_pages(&z->heap, pages, FH_OBJECT_NONE, &block)) != 0)
+        return rc;
+    if ((rc = fh_pager_view(&z->pager, &r->view, fh_page_of_addr(r->at),
+                            fh_page_of_addr(block.addr), pages)) != 0) {
+        int freed = fh_heap_free(&z->heap, block.addr);
+        FH_ASSERT(freed == 0);
+        return rc;
+    }
+    r->is_view = true;
+    r->opened = true;
+    r->at.v = block.addr.v + fh_addr_in_page(r->at);
+    return 0;
+}
+
+/* The checks of a read, and its moment. */
+static int reader_begin(struct fh_reader *r)
+{
+    struct fh_heap_block block;
+    uint32_t number;
+    int rc;
+
+    if ((rc = fh_zone_resolve(r->zone, &r->ref, &number, &block)) != 0)
+        return rc;
+    const struct fh_object *o = fh_objects_at(&r->zone->objects, number);
+    if (r->offset > o->size || r->left > o->size - r->offset)
+        return -EINVAL;
+    uint64_t filled = fh_zone_filled(r->zone, number);
+    fh_zone_describe(r->zone, number, &r->object);
+    r->at = fh_object_addr(o, r->offset);
+    r->zeros = r->left - fh_min_u64(r->left, filled > r->offset ? filled - r->offset : 0);
+    if (reader_next_bytes(r) < r->left - r->zeros && (rc = reader_make_view(r)) != 0)
+        return rc;
+    return reader_hold_window(r);
+}
+
+static int reader_step(struct fh_call *call)
+{
+    struct fh_reader *r = FH_CONTAINER_OF(call, struct fh_reader, call);
+    int failed;
+
+    if (fh_hold_is_bound(&r->hold)) {
+        if ((failed = r->hold.error) == 0)
+            return reader_fill_window(r);
+        fh_pager_release(&r->zone->pager, &r->hold);
+        return failed;
+    }
+    return r->opened ? reader_hold_window(r) : reader_begin(r);
+}
+
+static void reader_end_view(struct fh_reader *r)
+{
+    struct fh_zone *z = r->zone;
+    struct fh_heap_block block;
+    int rc;
+
+    if (!r->is_view)
+        return;
+    r->is_view = false;
+    fh_pager_unview(&z->pager, &r->view);
+    rc = fh_heap_free(&z->heap, fh_addr_of_page(r->view.base));
+    FH_ASSERT(rc == 0);
+    if (!r->view.orphaned)
+        return;
+    rc = fh_heap_find_page(&z->heap, r->view.origin, &block);
+    FH_ASSERT(rc == 0);
+    if (!fh_rings_mirror(&z->pager.rings, fh_page_of_addr(block.addr),
+                         block.room_bytes >> FH_PAGE_SHIFT)) {
+        rc = fh_heap_free(&z->heap, block.addr);
+        FH_ASSERT(rc == 0);
+    }
+}
+
+int fh_reader_open(struct fh_zone *z, struct fh_reader *r, const struct fh_ref *ref,
+                   uint64_t offset, uint64_t size)
+{
+    r->zone = z;
+    r->ref = *ref;
+    r->offset = offset;
+    r->left = size;
+    r->zeros = 0;
+    r->iov_count = 0;
+    r->window_bytes = 0;
+    r->is_view = false;
+    r->opened = false;
+    fh_hold_init(&r->hold);
+    fh_call_init(&r->call, reader_step);
+    int rc = reader_begin(r);
+    if (rc != 0 && rc != -EINPROGRESS)
+        reader_end_view(r);
+    return rc;
+}
+
+void fh_reader_release(struct fh_reader *r, size_t taken)
+{
+    FH_ASSERT(taken <= r->window_bytes);
+    FH_ASSERT(r->is_view || taken == r->window_bytes);
+    fh_pager_release(&r->zone->pager, &r->hold);
+    r->left -= taken;
+    r->at.v += taken;
+    r->zeros = fh_min_u64(r->zeros, r->left);
+    r->iov_count = 0;
+    r->window_bytes = 0;
+}
+
+int fh_reader_next(struct fh_reader *r)
+{
+    return reader_hold_window(r);
+}
+
+void fh_reader_close(struct fh_reader *r)
+{
+    fh_pager_cancel(&r->zone->pager, &r->call);
+    fh_pager_release(&r->zone->pager, &r->hold);
+    reader_end_view(r);
+}

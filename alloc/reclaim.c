@@ -1,0 +1,267 @@
+/*
+ * Theory.  Frames are freed before they are needed: below `low` reclaim begins, at `high` it ends.
+ * It works in slices between events, each at most SLICE_VICTIMS pages or SLICE_LOOKS frames looked
+ * at, so that sockets are served in between. What a victim costs decides its way out:
+ *
+ *   clean       its slot holds the same bytes: the entries name the slot, the frame is free at once
+ *   all zero    the entries become NOTHING: no slot, no write
+ *   dirty       collected, sorted by page so that neighbours stay neighbours on disk, sealed and
+ * written as runs of consecutive slots; the frame is free when the write is complete
+ *
+ * The write holds a reference on the frame. A client that writes the page meanwhile therefore moves
+ * to another frame, and completion finds a frame that nobody names any more: nothing has to be
+ * cancelled. A page that was touched while its write was in flight stays, clean.
+ *
+ * When nothing can be stored, because the disk failed a moment ago or no slot is free, only clean
+ * and zero pages go. By the capacity rule [I7 of pager.c] there is a clean one whenever no slot is
+ * free and frames are short.
+ *
+ * Invariants
+ *   [I1] writing is the number of frames in store operations
+ *   [I2] running is false if nobody waits and at least `high` frames are spare
+ */
+#include "reclaim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "bits.h"
+#include "pager_private.h"
+
+enum { SLICE_VICTIMS = FH_SWAP_RUN_MAX, SLICE_LOOKS = 256, BACKOFF_MS = 100 };
+
+struct batch {
+    struct fh_frame frames[SLICE_VICTIMS];
+    uint32_t count;
+};
+
+void fh_reclaim_init(struct fh_reclaim *r, struct fh_pager *p, uint32_t low, uint32_t high)
+{
+    *r = (struct fh_reclaim){.pager = p, .low = low, .high = high > low ? high : low};
+}
+
+/* --- the end of a write
+ * ------------------------------------------------------------------------------ */
+
+static void store_end_page(struct fh_reclaim *r, struct fh_page_op *op, uint32_t i)
+{
+    struct fh_pager *p = r->pager;
+    struct fh_frame frame = op->frames[i];
+    struct fh_frame_record *record = fh_frames_record(&p->frames, frame);
+    struct fh_slot slot = {op->run.first.v + i};
+    bool stored = op->run.status[i] == 0;
+    bool named = record->page != FH_PAGE_NONE;
+
+    record->busy = 0;
+    p->storing--;
+    r->writing--;
+    if (!stored) {
+        r->stats.write_errors++;
+        r->resume_at_ms = r->now_ms + BACKOFF_MS;
+        if (named)
+            fh_fifo_insert_main(&p->fifo, frame);
+    } else if (named && (record->freq > 0 || record->refs > fh_pager_names(p, frame) + 1)) {
+        fh_pager_retain(p, frame, slot);
+        fh_fifo_insert_main(&p->fifo, frame);
+    } else if (named) {
+        fh_pager_evict(p, frame, slot);
+        r->stats.dirty++;
+    }
+    if (stored)
+        fh_swap_slot_give(&p->swap, slot);
+    fh_pager_unref(p, frame);
+}
+
+static void store_done(struct fh_swap_run *run)
+{
+    struct fh_page_op *op = FH_CONTAINER_OF(run, struct fh_page_op, run);
+    struct fh_reclaim *r = op->owner;
+
+    for (uint32_t i = 0; i < run->count; i++)
+        store_end_page(r, op, i);
+    fh_pager_op_give(op->pager, op);
+}
+
+/* --- choosing
+ * ------------------------------------------------------------------------------------------ */
+
+static bool reclaim_can_store(const struct fh_reclaim *r)
+{
+    const struct fh_swap *swap = &r->pager->swap;
+    return swap->slots.stats.free > 0 && r->now_ms >= r->resume_at_ms;
+}
+
+/* A store needs a bounce buffer and an operation; when they are all in use, a completion will come.
+ */
+static bool reclaim_must_wait(const struct fh_reclaim *r)
+{
+    return r->pager->swap.bounce_free == 0 || r->pager->ops_free_count == 0;
+}
+
+static bool bytes_are_zero(const uint8_t *bytes)
+{
+    const uint64_t *words = (const uint64_t *)(const void *)bytes;
+
+    for (uint32_t i = 0; i < FH_PAGE_SIZE / sizeof(*words); i++)
+        if (words[i] != 0)
+            return false;
+    return true;
+}
+
+/* Nobody but entries refers to the frame. */
+static bool frame_is_at_rest(const struct fh_pager *p, struct fh_frame frame)
+{
+    uint32_t refs = fh_frames_record(&p->frames, frame)->refs;
+    return refs == 1 || refs == fh_pager_names(p, frame);
+}
+
+/* Lets one victim go, or collects it; false when it had to stay. */
+static bool reclaim_victim(struct fh_reclaim *r, struct fh_frame frame, struct batch *batch)
+{
+    struct fh_pager *p = r->pager;
+
+    if (!frame_is_at_rest(p, frame)) {
+        fh_fifo_insert_main(&p->fifo, frame);
+        return false;
+    }
+    if (!fh_frames_record(&p->frames, frame)->dirty) {
+        fh_pager_evict(p, frame, fh_pager_slot_of(p, frame));
+        r->stats.clean++;
+    } else if (bytes_are_zero(fh_region_bytes(&p->region, frame))) {
+        fh_pager_forget(p, frame);
+        r->stats.zero++;
+    } else if (reclaim_can_store(r)) {
+        batch->frames[batch->count++] = frame;
+    } else {
+        fh_fifo_insert_main(&p->fifo, frame);
+        return false;
+    }
+    return true;
+}
+
+/* --- writing
+ * ------------------------------------------------------------------------------------------- */
+
+static int by_page(const void *a, const void *b)
+{
+    const struct fh_frame_record *const *x = a;
+    const struct fh_frame_record *const *y = b;
+    return ((*x)->page > (*y)->page) - ((*x)->page < (*y)->page);
+}
+
+static void batch_sort(const struct fh_pager *p, struct batch *b)
+{
+    const struct fh_frame_record *records[SLICE_VICTIMS];
+
+    for (uint32_t i = 0; i < b->count; i++)
+        records[i] = fh_frames_record(&p->frames, b->frames[i]);
+    qsort(records, b->count, sizeof(records[0]), by_page);
+    for (uint32_t i = 0; i < b->count; i++)
+        b->frames[i].v = (uint32_t)(records[i] - p->frames.records);
+}
+
+/* Starts a write of up to `count` frames and returns of how many; 0 when none can be started now.
+ */
+static uint32_t store_start(struct fh_reclaim *r, const struct fh_frame *frames, uint32_t count)
+{
+    struct fh_pager *p = r->pager;
+    struct fh_page_op *op = reclaim_must_wait(r) ? NULL : fh_pager_op_take(p);
+    if (!op)
+        return 0;
+
+    op->owner = r;
+    op->run.count = count;
+    op->run.done = store_done;
+    for (uint32_t i = 0; i < count; i++) {
+        op->frames[i] = frames[i];
+        op->run.pages[i] = fh_region_bytes(&p->region, frames[i]);
+    }
+    if (fh_swap_store(&p->swap, &op->run) != 0) {
+        fh_pager_op_give(p, op);
+        return 0;
+    }
+    for (uint32_t i = 0; i < op->run.count; i++) {
+        fh_frames_hold(&p->frames, frames[i]);
+        fh_frames_record(&p->frames, frames[i])->busy = 1;
+    }
+    p->storing += op->run.count;
+    r->writing += op->run.count;
+    return op->run.count;
+}
+
+static void batch_store(struct fh_reclaim *r, struct batch *b)
+{
+    uint32_t started = 0;
+    uint32_t part;
+
+    batch_sort(r->pager, b);
+    while (started < b->count &&
+           (part = store_start(r, b->frames + started, b->count - started)) > 0)
+        started += part;
+    for (; started < b->count; started++)
+        fh_fifo_insert_main(&r->pager->fifo, b->frames[started]);
+}
+
+/* --- how much
+ * ------------------------------------------------------------------------------------------ */
+
+static uint32_t reclaim_waiting_need(const struct fh_reclaim *r)
+{
+    struct fh_call *head = fh_line_head(&r->pager->line);
+    return head ? head->need : 0;
+}
+
+/* Spare frames to reach, those on their way out included. */
+static uint32_t reclaim_goal(struct fh_reclaim *r)
+{
+    uint32_t spare = fh_pager_spare(r->pager);
+    uint32_t need = reclaim_waiting_need(r);
+
+    if (spare < r->low || need > 0)
+        r->running = true;
+    else if (spare >= r->high)
+        r->running = false;
+    return r->running ? (uint32_t)fh_max_u64(r->high, need) : 0;
+}
+
+bool fh_reclaim_turn(struct fh_reclaim *r, uint64_t now_ms)
+{
+    struct fh_pager *p = r->pager;
+    struct batch batch = {.count = 0};
+    uint32_t looks = SLICE_LOOKS;
+    uint32_t gone = 0;
+
+    r->now_ms = now_ms;
+    uint32_t goal = reclaim_goal(r);
+    if (goal == 0 || p->swap.slots.stats.total == 0 || reclaim_must_wait(r))
+        return false;
+    while (gone < SLICE_VICTIMS && fh_pager_spare(p) + r->writing + batch.count < goal) {
+        struct fh_frame frame = fh_fifo_pick(&p->fifo, &looks);
+        if (frame.v == FH_FRAME_NONE.v)
+            break;
+        gone += reclaim_victim(r, frame, &batch);
+    }
+    if (batch.count > 0)
+        batch_store(r, &batch);
+    return gone > 0 && fh_pager_spare(p) + r->writing < goal;
+}
+
+void fh_reclaim_stats(const struct fh_reclaim *r, struct fh_reclaim_stats *out)
+{
+    *out = r->stats;
+    if (fh_pager_admit(r->pager, 1) != 0)
+        out->pressure = FH_PRESSURE_FULL;
+    else if (!fh_line_is_empty(&r->pager->line))
+        out->pressure = FH_PRESSURE_PARKING;
+    else
+        out->pressure = r->running ? FH_PRESSURE_RECLAIMING : FH_PRESSURE_OK;
+}
+
+void fh_reclaim_dump(const struct fh_reclaim *r, FILE *out)
+{
+    fprintf(out,
+            "reclaim: low %u high %u %s, writing %u, clean %llu dirty %llu zero %llu errors %llu\n",
+            r->low, r->high, r->running ? "running" : "idle", r->writing,
+            (unsigned long long)r->stats.clean, (unsigned long long)r->stats.dirty,
+            (unsigned long long)r->stats.zero, (unsigned long long)r->stats.write_errors);
+}

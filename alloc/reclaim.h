@@ -1,0 +1,40 @@
+/*
+ * reclaim: makes frames free again, in slices between events. Clean pages are dropped, zero pages
+ * become nothing, dirty ones are written to swap in runs and dropped when the write is complete.
+ *
+ * Threads    one zone thread; never blocks.
+ */
+#ifndef FH_ALLOC_RECLAIM_H
+#define FH_ALLOC_RECLAIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "pager.h"
+
+enum fh_pressure { FH_PRESSURE_OK, FH_PRESSURE_RECLAIMING, FH_PRESSURE_PARKING, FH_PRESSURE_FULL };
+
+struct fh_reclaim_stats {
+    uint64_t clean, dirty, zero; /* pages that left memory, by kind */
+    uint64_t write_errors;       /* pages whose write to swap failed */
+    enum fh_pressure pressure;
+};
+
+struct fh_reclaim {
+    struct fh_pager *pager;
+    uint32_t low, high;    /* frames: begin below low, end at high */
+    bool running;          /* between low and high */
+    uint32_t writing;      /* frames whose write is in flight */
+    uint64_t resume_at_ms; /* after a failed write: not before */
+    uint64_t now_ms;
+    struct fh_reclaim_stats stats;
+};
+
+void fh_reclaim_init(struct fh_reclaim *, struct fh_pager *, uint32_t low, uint32_t high);
+/* One slice; true when another would find work at once. */
+bool fh_reclaim_turn(struct fh_reclaim *, uint64_t now_ms);
+void fh_reclaim_stats(const struct fh_reclaim *, struct fh_reclaim_stats *out);
+void fh_reclaim_dump(const struct fh_reclaim *, FILE *out);
+
+#endif

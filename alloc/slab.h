@@ -1,0 +1,113 @@
+/*
+ * slab: small objects, many to a slab: a run of pages cut into objects of one size for one tenant.
+ *
+ * A cache serves one tenant and one of 89 sizes, eight per doubling from 16 B to 32 KiB. An object
+ * comes from the fullest partial slab (of the first few rather from a resident one), else from the
+ * empty slab kept, else from a new one. All books lie outside the pages.
+ *
+ * Units      bytes, unless a name says pages.
+ * Ownership  caller owns the struct; mem and space outlive it.
+ * Threads    one zone thread.
+ * Errors     -EFBIG above FH_SLAB_SIZE_MAX; -EFAULT not the first byte of a live object; -ENOMEM,
+ *            -ENOSPC as space. State unchanged on every error.
+ * Cost       alloc, free, find: O(1), plus the space's when a slab comes or goes.
+ *            Books: 4 B per object for its tag, a bit, and 40 B per slab.
+ */
+#ifndef FH_ALLOC_SLAB_H
+#define FH_ALLOC_SLAB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "assert.h"
+#include "ids.h"
+#include "list.h"
+#include "mem.h"
+#include "slab_run.h"
+#include "space.h"
+
+enum {
+    FH_SLAB_LISTS = FH_SLAB_FILLS + 1, /* of partial slabs by fill, then of full ones */
+    FH_SLAB_LOOKS = 8,                 /* slabs asked whether they are resident */
+    FH_SLAB_TENANTS = 1 << 20,         /* tenants are numbered densely from 0 */
+};
+
+/* All slabs of one tenant and size. */
+struct fh_slab_cache {
+    uint32_t tenant;
+    uint32_t fills; /* set of lists that are not empty [I3] */
+    const struct fh_slab_size *size;
+    struct fh_list lists[FH_SLAB_LISTS]; /* [I3] */
+    struct fh_slab_run *empty;           /* kept for the next alloc, or NULL */
+    uint64_t slabs, full, used;          /* used: objects [I6] */
+};
+
+struct fh_slab_opts {
+    struct fh_mem *mem;
+    struct fh_space *space;
+    void (*discard)(void *ctx, struct fh_page first, uint64_t pages); /* may be NULL */
+    bool (*resident)(void *ctx, struct fh_page page);                 /* may be NULL */
+    void *ctx;
+};
+
+struct fh_slab {
+    struct fh_slab_opts opts;
+    struct fh_slab_size sizes[FH_SLAB_SIZES];
+    struct fh_slab_cache ***tenants; /* by tenant: NULL, or FH_SLAB_SIZES caches, NULL if none */
+    uint32_t tenants_cap;
+    uint64_t *runs;       /* by number: a slab, or the next free number */
+    uint32_t runs_cap;    /* numbers there are */
+    uint32_t runs_used;   /* numbers that lead to a slab */
+    uint32_t free_number; /* first of the numbers that lead to none */
+    uint64_t caches;
+    uint64_t discarded_pages; /* since start */
+};
+
+struct fh_slab_object {
+    struct fh_addr addr;
+    uint32_t size; /* the size of its cache */
+    uint32_t tag;
+};
+
+/* One cache. */
+struct fh_slab_cache_stats {
+    uint32_t tenant;
+    uint32_t object_size;                 /* bytes */
+    uint32_t slab_pages, slab_objects;    /* geometry of one slab */
+    uint64_t slabs, full, partial, empty; /* slabs == full + partial + empty */
+    uint64_t used, free;                  /* objects */
+    uint64_t pages;                       /* of all slabs */
+};
+
+/* Sums over all caches. */
+struct fh_slab_stats {
+    uint64_t caches;
+    uint64_t slabs, full, partial, empty;
+    uint64_t used, free;      /* objects */
+    uint64_t used_bytes;      /* used objects times their size */
+    uint64_t pages;           /* of all slabs */
+    uint64_t discarded_pages; /* given to `discard` since start */
+};
+
+void fh_slab_init(struct fh_slab *, const struct fh_slab_opts *);
+void fh_slab_fini(struct fh_slab *);
+
+/* size: 1..FH_SLAB_SIZE_MAX; tenant below FH_SLAB_TENANTS. *out is untouched on error. */
+FH_CHECKED int fh_slab_alloc(struct fh_slab *, uint32_t tenant, uint32_t size, uint32_t tag,
+                             struct fh_slab_object *out);
+/* `number` is that of a page's mark, without FH_SPACE_SLAB; addr any byte of that page. */
+FH_CHECKED int fh_slab_free(struct fh_slab *, uint32_t number, struct fh_addr);
+FH_CHECKED int fh_slab_find(const struct fh_slab *, uint32_t number, struct fh_addr,
+                            struct fh_slab_object *out);
+
+/* Gives back the empty slabs kept, and caches without slabs. */
+void fh_slab_trim(struct fh_slab *);
+
+void fh_slab_stats(const struct fh_slab *, struct fh_slab_stats *out);
+/* The next cache that has slabs, by tenant and size; *cursor is 0 at first. False: no more. */
+bool fh_slab_cache_next(const struct fh_slab *, uint64_t *cursor, struct fh_slab_cache_stats *out);
+bool fh_slab_check(const struct fh_slab *, FILE *why);
+void fh_slab_dump(const struct fh_slab *, FILE *out);
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * slab_run: the books of one slab, a run of pages cut into objects of one size: which objects are
+ * free, and their tags; and the geometry of each size.
+ *
+ * Units      bytes, unless a name says pages; objects by index from the slab's first byte.
+ * Ownership  dynamic: create and destroy take and give memory of `mem`.
+ * Threads    one zone thread.
+ * Errors     create: NULL, nothing changed.
+ * Cost       all O(1) but create. 40 B per slab, 4 B and a bit per object.
+ */
+#ifndef FH_ALLOC_SLAB_RUN_H
+#define FH_ALLOC_SLAB_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bits.h"
+#include "ids.h"
+#include "list.h"
+#include "mem.h"
+
+enum {
+    FH_SLAB_SIZE_MIN = 16,
+    FH_SLAB_SIZE_MAX = 32 * 1024,
+    FH_SLAB_SIZES = 89, /* eight per doubling, both ends included */
+    FH_SLAB_PAGES_MAX = 64,
+    FH_SLAB_FILLS = 8, /* a slab's fill is told in eighths */
+};
+
+#define FH_SLAB_OBJECT_NONE UINT32_MAX
+
+/* What is the same for all slabs of a size. */
+struct fh_slab_size {
+    uint32_t object_bytes;
+    uint32_t pages;        /* of a slab */
+    uint32_t objects;      /* in a slab */
+    uint64_t inverse;      /* ceil(2^40 / object_bytes): division by multiplication */
+    uint64_t fill_inverse; /* ceil(2^35 / objects): eighths in use, likewise */
+};
+
+struct fh_slab_cache;
+
+struct fh_slab_run {
+    struct fh_list link; /* in a list of its cache, while it has live objects */
+    struct fh_slab_cache *cache;
+    struct fh_page first;
+    uint32_t number;      /* the mark on its pages, without FH_SPACE_SLAB */
+    uint32_t used;        /* live objects [I1] */
+    uint64_t free_bits[]; /* a bit per object, set = free [I1]; then a tag of 32 bits each [I2] */
+};
+
+/* The smallest size of at least `size` bytes, at most FH_SLAB_SIZE_MAX; and the size at an index.
+ */
+uint32_t fh_slab_size_index(uint32_t size);
+void fh_slab_size_init(struct fh_slab_size *, uint32_t index);
+
+struct fh_slab_run *fh_slab_run_create(struct fh_mem *, const struct fh_slab_size *,
+                                       struct fh_slab_cache *);
+void fh_slab_run_destroy(struct fh_mem *, const struct fh_slab_size *, struct fh_slab_run *);
+
+/* The live object whose first byte is at addr, any byte of the slab; else FH_SLAB_OBJECT_NONE. */
+uint32_t fh_slab_run_object_at(const struct fh_slab_run *, const struct fh_slab_size *,
+                               struct fh_addr);
+/* Whether a byte of any live object lies on the slab's page with this index. */
+bool fh_slab_run_page_is_live(const struct fh_slab_run *, const struct fh_slab_size *,
+                              uint32_t page);
+
+static inline uint32_t fh_slab_size_words(const struct fh_slab_size *z)
+{
+    return (z->objects + 63) / 64;
+}
+
+/* The object that has the byte at an offset in its slab; may be one beyond the last. */
+static inline uint32_t fh_slab_size_object_at(const struct fh_slab_size *z, uint64_t offset)
+{
+    return (uint32_t)(offset * z->inverse >> 40);
+}
+
+/* Eighths of a slab that `used` objects fill: FH_SLAB_FILLS when all are. */
+static inline uint32_t fh_slab_size_fill(const struct fh_slab_size *z, uint32_t used)
+{
+    return (uint32_t)(used * z->fill_inverse >> 32);
+}
+
+static inline uint32_t *fh_slab_run_tags(struct fh_slab_run *run, const struct fh_slab_size *z)
+{
+    return (uint32_t *)(void *)(run->free_bits + fh_slab_size_words(z));
+}
+
+/* The lowest free object of a slab that is not full. */
+static inline uint32_t fh_slab_run_lowest_free(const struct fh_slab_run *run)
+{
+    uint32_t w = 0;
+    while (run->free_bits[w] == 0)
+        w++;
+    return w * 64 + (uint32_t)__builtin_ctzll(run->free_bits[w]);
+}
+
+static inline struct fh_addr fh_slab_run_addr(const struct fh_slab_run *run,
+                                              const struct fh_slab_size *z, uint32_t object)
+{
+    return (struct fh_addr){fh_addr_of_page(run->first).v + (uint64_t)object * z->object_bytes};
+}
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * Theory.  A request never blocks the loop. When it needs frames that are not free, or pages that
+ * are not in memory, its call is parked and run again later. Two lists are enough: `waiting`, the
+ * line for frames, served strictly from its head so that a large request cannot be starved by small
+ * ones; and `ready`, calls whose pages have arrived. A call on I/O is in neither: the operations it
+ * waits for know its hold.
+ *
+ *   IDLE --park--> IN_LINE --frames free--> (step) --> IDLE | ON_IO
+ *   IDLE --park_on_io--> ON_IO --last page arrived--> READY --pump--> (step) --> IDLE | IN_LINE |
+ * ON_IO
+ *
+ * A call that has been admitted once goes back to the head of the line, not to its end: each
+ * further round means that another request's write was completed, so the zone advances.
+ *
+ * Invariants
+ *   [I1] a call is linked if and only if it is IN_LINE or READY
+ *   [I2] count is the number of calls that are not IDLE
+ */
+#include "waiter.h"
+
+#include <errno.h>
+
+#include "assert.h"
+
+void fh_line_init(struct fh_line *line)
+{
+    fh_list_init(&line->waiting);
+    fh_list_init(&line->ready);
+    line->count = 0;
+    line->parked_total = 0;
+}
+
+static void line_enter(struct fh_line *line, struct fh_call *call, enum fh_call_state state)
+{
+    FH_ASSERT(call->state == FH_CALL_IDLE);
+    call->state = state;
+    line->count++;
+    line->parked_total++;
+}
+
+void fh_line_park(struct fh_line *line, struct fh_call *call, uint32_t need)
+{
+    line_enter(line, call, FH_CALL_IN_LINE);
+    call->need = need;
+    if (call->admitted)
+        fh_list_push_front(&line->waiting, &call->link);
+    else
+        fh_list_push_back(&line->waiting, &call->link);
+}
+
+void fh_line_park_on_io(struct fh_line *line, struct fh_call *call, struct fh_hold *hold)
+{
+    line_enter(line, call, FH_CALL_ON_IO);
+    call->hold = hold;
+}
+
+void fh_line_make_ready(struct fh_line *line, struct fh_call *call)
+{
+    FH_ASSERT(call->state == FH_CALL_ON_IO);
+    call->state = FH_CALL_READY;
+    fh_list_push_back(&line->ready, &call->link);
+}
+
+void fh_line_leave(struct fh_line *line, struct fh_call *call)
+{
+    FH_ASSERT(call->state != FH_CALL_IDLE);
+    if (call->state != FH_CALL_ON_IO)
+        fh_list_remove(&call->link);
+    call->state = FH_CALL_IDLE;
+    line->count--;
+}
+
+struct fh_call *fh_line_head(struct fh_line *line)
+{
+    struct fh_list *first = fh_list_first(&line->waiting);
+    return first ? FH_CONTAINER_OF(first, struct fh_call, link) : NULL;
+}
+
+void fh_call_run(struct fh_call *call)
+{
+    FH_ASSERT(call->state == FH_CALL_IDLE);
+    call->admitted = true;
+    call->rc = call->step(call);
+    if (call->rc == -EINPROGRESS)
+        return;
+    call->admitted = false;
+    call->hold = NULL;
+    if (call->done)
+        call->done(call);
+}

@@ -1,0 +1,446 @@
+/*
+ * Theory.  A zone joins the parts into objects. An address leads through the heap to a block, its
+ * tag to a record, and the record says whose object it is; a name leads through the directory to
+ * the same record. The pages of the block are the pager's business. Nothing of this is shared with
+ * another zone, so nothing is locked.
+ *
+ *   handle --heap--> block --tag--> record <--directory-- name
+ *                      |
+ *                    pages --pager--> frame | slot | nothing
+ *
+ * A freed object's record and name go at once; its block goes with its pages, except while views of
+ * it are still being read: then the addresses wait for the last of them, so that no new object can
+ * be taken for the old one.
+ *
+ * Versions come from one counter per zone that starts at a random number: no version ever comes
+ * back, neither when a name is used again nor after a restart.
+ *
+ * Invariants
+ *   [I1] a live record's address is the start of a block whose tag is the record's number
+ *   [I2] a record's name leads back to the record
+ */
+#include "zone.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "bits.h"
+#include "report.h"
+#include "zone_private.h"
+
+enum { EXPIRY_LOOKS = 1024, VERSION_START_BITS = 40 };
+
+/* --- life
+ * ---------------------------------------------------------------------------------------------- */
+
+static void zone_discard(void *ctx, struct fh_page first, uint64_t pages)
+{
+    struct fh_zone *z = ctx;
+    fh_pager_discard(&z->pager, first, pages);
+}
+
+static bool zone_is_resident(void *ctx, struct fh_page page)
+{
+    const struct fh_zone *z = ctx;
+    return fh_entry_state(fh_pagetable_get(&z->pager.table, page)) != FH_PAGE_SLOT;
+}
+
+static uint32_t permille(uint64_t frames, uint32_t share)
+{
+    return (uint32_t)(frames * share / 1000);
+}
+
+static int zone_init_pager(struct fh_zone *z)
+{
+    const struct fh_zone_opts *o = &z->opts;
+    uint64_t frames = o->memory_bytes >> FH_PAGE_SHIFT;
+    int rc;
+
+    if ((rc = fh_pager_init(
+             &z->pager, &(struct fh_pager_opts){.mem = &z->mem,
+                                                .memory_bytes = o->memory_bytes,
+                                                .hold_max = o->hold_max,
+                                                .free_min = permille(frames, o->free_min_permille),
+                                                .swap = {.io = o->io,
+                                                         .mem = &z->mem,
+                                                         .dir = o->swap_dir,
+                                                         .size_bytes = o->swap_bytes,
+                                                         .zone = o->index,
+                                                         .random = o->random,
+                                                         .random_ctx = o->random_ctx}})) != 0)
+        return rc;
+    fh_reclaim_init(&z->reclaim, &z->pager, permille(frames, o->free_low_permille),
+                    permille(frames, o->free_high_permille));
+    return 0;
+}
+
+static int zone_init_names(struct fh_zone *z)
+{
+    uint8_t hash_key[16];
+    int rc;
+
+    if ((rc = fh_objects_init(&z->objects, &z->mem)) != 0)
+        return rc;
+    z->opts.random(z->opts.random_ctx, hash_key, sizeof(hash_key));
+    if ((rc = fh_directory_init(&z->directory, &z->mem, hash_key)) != 0)
+        fh_objects_fini(&z->objects);
+    return rc;
+}
+
+static struct fh_zone_opts opts_with_defaults(const struct fh_zone_opts *given)
+{
+    struct fh_zone_opts o = *given;
+
+    if (!o.system)
+        o.system = fh_buddy_system_find("binary");
+    if (o.hold_max == 0)
+        o.hold_max = FH_HOLD_MAX;
+    if (o.free_min_permille + o.free_low_permille + o.free_high_permille == 0) {
+        o.free_min_permille = 10;
+        o.free_low_permille = 40;
+        o.free_high_permille = 60;
+    }
+    return o;
+}
+
+int fh_zone_init(struct fh_zone *z, const struct fh_zone_opts *given, uint64_t now_ms)
+{
+    int rc;
+
+    *z = (struct fh_zone){.opts = opts_with_defaults(given), .start_ms = now_ms, .now_ms = now_ms};
+    z->opts.random(z->opts.random_ctx, &z->version, sizeof(z->version));
+    z->version >>= 64 - VERSION_START_BITS;
+    if ((rc = fh_heap_init(&z->heap, &(struct fh_heap_opts){.mem = &z->mem,
+                                                            .system = z->opts.system,
+                                                            .discard = zone_discard,
+                                                            .resident = zone_is_resident,
+                                                            .ctx = z})) != 0)
+        return rc;
+    if ((rc = zone_init_pager(z)) != 0)
+        goto out_heap;
+    if ((rc = zone_init_names(z)) != 0)
+        goto out_pager;
+    return 0;
+
+out_pager:
+    fh_pager_fini(&z->pager);
+out_heap:
+    fh_heap_fini(&z->heap);
+    return rc;
+}
+
+void fh_zone_fini(struct fh_zone *z)
+{
+    while (z->opts.io->in_flight > 0) {
+        struct pollfd event = {.fd = z->opts.io->event_fd, .events = POLLIN};
+        fh_io_flush(z->opts.io);
+        (void)poll(&event, 1, 10);
+        fh_io_reap(z->opts.io);
+    }
+    fh_directory_fini(&z->directory);
+    fh_objects_fini(&z->objects);
+    fh_pager_fini(&z->pager);
+    fh_heap_fini(&z->heap);
+    explicit_bzero(z->keys, sizeof(z->keys));
+}
+
+static void zone_expire(struct fh_zone *z)
+{
+    for (uint32_t looks = 0; looks < EXPIRY_LOOKS && z->objects.used_end > 1; looks++) {
+        if (++z->expiry_hand >= z->objects.used_end)
+            z->expiry_hand = 1;
+        const struct fh_object *o = fh_objects_at(&z->objects, z->expiry_hand);
+        if (o->key != 0 && fh_zone_is_expired(z, o)) {
+            fh_zone_drop(z, z->expiry_hand);
+            z->expired++;
+        }
+        if (z->expiry_hand + 1 >= z->objects.used_end)
+            break; /* once around at most per turn */
+    }
+}
+
+bool fh_zone_turn(struct fh_zone *z, uint64_t now_ms)
+{
+    bool new_tick = now_ms / FH_TICK_MS != z->now_ms / FH_TICK_MS;
+
+    z->now_ms = now_ms;
+    fh_io_reap(z->opts.io);
+    if (new_tick)
+        zone_expire(z);
+    fh_pager_pump(&z->pager);
+    bool more = fh_reclaim_turn(&z->reclaim, now_ms);
+    fh_pager_pump(&z->pager);
+    fh_io_flush(z->opts.io);
+    return more;
+}
+
+/* --- records
+ * ------------------------------------------------------------------------------------------- */
+
+uint64_t fh_zone_new_key(struct fh_zone *z)
+{
+    uint64_t key = 0;
+
+    while (key == 0) {
+        if (z->keys_left == 0) {
+            z->opts.random(z->opts.random_ctx, z->keys, sizeof(z->keys));
+            z->keys_left = FH_ZONE_KEYS;
+        }
+        key = z->keys[--z->keys_left];
+        z->keys[z->keys_left] = 0;
+    }
+    return key;
+}
+
+static uint64_t zone_tick(const struct fh_zone *z)
+{
+    return (z->now_ms - z->start_ms) / FH_TICK_MS;
+}
+
+bool fh_zone_is_expired(const struct fh_zone *z, const struct fh_object *o)
+{
+    return o->expiry != 0 && zone_tick(z) >= o->expiry;
+}
+
+uint32_t fh_zone_expiry(const struct fh_zone *z, uint64_t ttl_ms)
+{
+    uint64_t ticks = ttl_ms / FH_TICK_MS + 1; /* the running tick has begun already */
+
+    if (ttl_ms == 0 || ticks > UINT32_MAX - zone_tick(z))
+        return 0; /* 13 years and more are as good as for ever */
+    return (uint32_t)(zone_tick(z) + ticks);
+}
+
+uint64_t fh_zone_filled(const struct fh_zone *z, uint32_t number)
+{
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    return o->small ? z->objects.filled[number] : o->size;
+}
+
+void fh_zone_set_filled(struct fh_zone *z, uint32_t number, uint64_t filled)
+{
+    if (fh_objects_at(&z->objects, number)->small)
+        z->objects.filled[number] = (uint16_t)filled;
+}
+
+int fh_zone_resolve(struct fh_zone *z, const struct fh_ref *ref, uint32_t *number,
+                    struct fh_heap_block *block)
+{
+    struct fh_heap_block found = {.tag = FH_OBJECT_NONE};
+
+    if (fh_heap_find(&z->heap, ref->addr, &found) != 0)
+        found.tag = FH_OBJECT_NONE;
+    if (!fh_objects_match(&z->objects, found.tag, ref->addr, ref->key, ref->tenant) ||
+        fh_zone_is_expired(z, fh_objects_at(&z->objects, found.tag)))
+        return -ESTALE;
+    *number = found.tag;
+    *block = found;
+    return 0;
+}
+
+void fh_zone_describe(const struct fh_zone *z, uint32_t number, struct fh_object_view *out)
+{
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    uint64_t now = z->now_ms - z->start_ms;
+    uint64_t end = (uint64_t)o->expiry * FH_TICK_MS;
+
+    *out = (struct fh_object_view){
+        .ref = {.addr = {o->addr}, .key = o->key, .tenant = (uint32_t)o->tenant},
+        .size = o->size,
+        .version = o->version,
+        .ttl_ms = o->expiry != 0 && end > now ? end - now : 0,
+        .sealed = o->sealed,
+        .small = o->small,
+    };
+}
+
+int fh_zone_may_change(const struct fh_object *o, const struct fh_cond *cond)
+{
+    if (o->sealed)
+        return -ECANCELED;
+    return cond->if_version != 0 && cond->if_version != o->version ? -ECANCELED : 0;
+}
+
+int fh_zone_take_record(struct fh_zone *z, uint32_t tenant, uint32_t *number)
+{
+    int rc = fh_objects_take(&z->objects, fh_zone_new_key(z), number);
+
+    if (rc == 0)
+        fh_objects_at(&z->objects, *number)->tenant = tenant & 0xffff;
+    return rc;
+}
+
+int fh_zone_make(struct fh_zone *z, uint32_t tenant, uint64_t size, uint32_t *number)
+{
+    struct fh_heap_block block;
+    int rc;
+
+    if (size > FH_OBJECT_SIZE_MAX)
+        return -EFBIG;
+    if ((rc = fh_zone_take_record(z, tenant, number)) != 0)
+        return rc;
+    if ((rc = fh_heap_alloc(&z->heap, tenant, size, *number, &block)) != 0) {
+        fh_objects_give(&z->objects, *number);
+        return rc;
+    }
+    struct fh_object *o = fh_objects_at(&z->objects, *number);
+    o->addr = block.addr.v & ((UINT64_C(1) << 48) - 1);
+    o->small = block.in_slab;
+    o->version = ++z->version;
+    fh_objects_resize(&z->objects, *number, size);
+    return 0;
+}
+
+static void heap_give(struct fh_zone *z, struct fh_addr addr)
+{
+    int rc = fh_heap_free(&z->heap, addr);
+    FH_ASSERT(rc == 0);
+}
+
+void fh_zone_give_block(struct fh_zone *z, struct fh_addr addr, uint64_t room_bytes)
+{
+    struct fh_page first = fh_page_of_addr(addr);
+    uint64_t pages = room_bytes >> FH_PAGE_SHIFT;
+
+    fh_pager_discard(&z->pager, first, pages);
+    if (pages >= FH_ARENA_PAGES)
+        fh_pagetable_trim(&z->pager.table, first, pages);
+    if (fh_rings_mirror(&z->pager.rings, first, pages))
+        fh_rings_orphan(&z->pager.rings, first, pages);
+    else
+        heap_give(z, addr);
+}
+
+void fh_zone_drop(struct fh_zone *z, uint32_t number)
+{
+    struct fh_object *o = fh_objects_at(&z->objects, number);
+    struct fh_heap_block block;
+    int rc = fh_heap_find(&z->heap, (struct fh_addr){o->addr}, &block);
+
+    FH_ASSERT(rc == 0);
+    if (o->name != 0)
+        fh_directory_remove(&z->directory, o->name);
+    if (block.in_slab)
+        heap_give(z, block.addr);
+    else
+        fh_zone_give_block(z, block.addr, block.room_bytes);
+    fh_objects_give(&z->objects, number);
+}
+
+/* --- by handle
+ * ----------------------------------------------------------------------------------------- */
+
+int fh_zone_alloc(struct fh_zone *z, uint32_t tenant, uint64_t size, uint64_t ttl_ms,
+                  struct fh_object_view *out)
+{
+    uint32_t number;
+    int rc = fh_zone_make(z, tenant, size, &number);
+
+    if (rc != 0)
+        return rc;
+    fh_objects_at(&z->objects, number)->expiry = fh_zone_expiry(z, ttl_ms);
+    fh_zone_describe(z, number, out);
+    return 0;
+}
+
+int fh_zone_free(struct fh_zone *z, const struct fh_ref *ref)
+{
+    struct fh_heap_block block;
+    uint32_t number;
+    int rc = fh_zone_resolve(z, ref, &number, &block);
+
+    if (rc == 0)
+        fh_zone_drop(z, number);
+    return rc;
+}
+
+int fh_zone_find(struct fh_zone *z, const struct fh_ref *ref, struct fh_object_view *out)
+{
+    struct fh_heap_block block;
+    uint32_t number;
+    int rc = fh_zone_resolve(z, ref, &number, &block);
+
+    if (rc == 0)
+        fh_zone_describe(z, number, out);
+    return rc;
+}
+
+int fh_zone_stat(struct fh_zone *z, const struct fh_ref *ref, struct fh_object_view *out)
+{
+    int rc = fh_zone_find(z, ref, out);
+
+    if (rc == 0)
+        fh_pager_count(&z->pager, fh_page_of_addr(ref->addr),
+                       fh_pages_of_range(ref->addr, fh_max_u64(out->size, 1)), &out->pages);
+    return rc;
+}
+
+/* --- looking inside
+ * ------------------------------------------------------------------------------------ */
+
+static uint64_t zone_metadata_bytes(const struct fh_zone *z)
+{
+    uint64_t entries = 0;
+
+    for (int s = FH_PAGE_FRAME; s < FH_PAGE_STATES; s++)
+        entries += z->pager.table.counts[s];
+    return entries * sizeof(uint64_t) + z->pager.frames.untouched * sizeof(struct fh_frame_record) +
+           z->pager.swap.slots.stats.used * sizeof(struct fh_slot_record) +
+           z->objects.used_end * (sizeof(struct fh_object) + sizeof(uint16_t)) +
+           z->directory.used_end * sizeof(struct fh_dirent) +
+           z->directory.table_size * sizeof(uint32_t);
+}
+
+void fh_zone_stats(const struct fh_zone *z, struct fh_zone_stats *out)
+{
+    *out = (struct fh_zone_stats){
+        .objects = z->objects.count,
+        .names = z->directory.count,
+        .object_bytes = z->objects.bytes,
+        .expired = z->expired,
+        .metadata_bytes = zone_metadata_bytes(z),
+        .io_backend = z->opts.io->backend->name,
+        .buddy = z->opts.system->name,
+    };
+    fh_pager_stats(&z->pager, &out->pager);
+    fh_reclaim_stats(&z->reclaim, &out->reclaim);
+    fh_heap_stats(&z->heap, &out->heap);
+}
+
+static void check_object(const struct fh_zone *z, uint32_t number, struct fh_report *r)
+{
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    struct fh_heap_block block;
+
+    if (o->version == 0)
+        return; /* of a stage: it has no block of its own yet */
+    if (fh_heap_find(&z->heap, (struct fh_addr){o->addr}, &block) != 0 || block.tag != number)
+        fh_report(r, "[I1] object %u: its address does not lead back to it", number);
+    if (o->name != 0 && fh_directory_at(&z->directory, o->name)->object != number)
+        fh_report(r, "[I2] object %u: its name leads elsewhere", number);
+}
+
+bool fh_zone_check(const struct fh_zone *z, FILE *why)
+{
+    struct fh_report r = {.out = why, .lines_max = 20};
+    bool parts = fh_heap_check(&z->heap, why);
+
+    parts = fh_pager_check(&z->pager, why) && parts;
+    parts = fh_objects_check(&z->objects, why) && parts;
+    parts = fh_directory_check(&z->directory, why) && parts;
+    for (uint32_t i = 1; i < z->objects.used_end; i++)
+        if (fh_objects_at(&z->objects, i)->key != 0)
+            check_object(z, i, &r);
+    return parts && r.broken == 0;
+}
+
+void fh_zone_dump(const struct fh_zone *z, FILE *out)
+{
+    fprintf(out, "zone %u, version %llu\n", z->opts.index, (unsigned long long)z->version);
+    fh_objects_dump(&z->objects, out);
+    fh_directory_dump(&z->directory, out);
+    fh_heap_dump(&z->heap, out);
+    fh_reclaim_dump(&z->reclaim, out);
+    fh_pager_dump(&z->pager, out);
+}

@@ -1,0 +1,286 @@
+/*
+ * zone: the memory engine as the server sees it: objects by handle, objects by name, one thread.
+ *
+ * Every operation either ends at once (0 or a negative errno) or must wait for pages: then it
+ * returns -EINPROGRESS, is parked, and its `call.done` runs later from fh_zone_turn with `call.rc`
+ * set. Until then the struct and the buffers it names must stay where they are. A parked
+ * mutation or put is ended without `done` by its _cancel, a reader by _close, a stage by _abort.
+ *
+ * Promises   a read gives the bytes of one moment; a write happens whole or not at all; a failed
+ * operation changed nothing. An allocation costs addresses; memory is taken by the pages written.
+ * Threads    one zone thread; the only clock is the now_ms given to fh_zone_turn.
+ * Errors     -ESTALE handle leads nowhere (freed, forged, expired, another tenant's); -ENOENT no
+ * such name; -EEXIST name taken; -ECANCELED condition not met, or object sealed; -EINVAL range
+ * outside the object; -EFBIG above 1 TiB; -ENOSPC memory and swap are full; -EBADMSG bytes lost;
+ *            -EIO the disk failed; -EBUSY too many holds or readers on one page or object; -ENOMEM.
+ */
+#ifndef FH_ALLOC_ZONE_H
+#define FH_ALLOC_ZONE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/uio.h>
+
+#include "directory.h"
+#include "heap.h"
+#include "mem.h"
+#include "objects.h"
+#include "pager.h"
+#include "reclaim.h"
+
+struct fh_zone_opts {
+    uint32_t index;        /* number of this zone in its node */
+    uint64_t memory_bytes; /* its share of the region: a multiple of the page, >= 2 * FH_HOLD_MAX
+                              pages */
+    uint64_t swap_bytes;   /* 0 = none */
+    const char *swap_dir;
+    const struct fh_buddy_system *system; /* NULL = binary */
+    struct fh_io *io;                     /* made by the zone's thread; outlives the zone */
+    void (*random)(void *ctx, void *buf,
+                   size_t size); /* from a CSPRNG; for keys of handles, swap and tables */
+    void *random_ctx;
+    uint32_t hold_max; /* pages one request may hold; 0 = FH_HOLD_MAX. Tests use 2 */
+    uint32_t free_min_permille, free_low_permille, free_high_permille; /* all 0 = 10, 40, 60 */
+};
+
+enum { FH_ZONE_KEYS = 64 };
+
+struct fh_zone {
+    struct fh_zone_opts opts;
+    struct fh_mem mem;
+    struct fh_heap heap;
+    struct fh_pager pager;
+    struct fh_reclaim reclaim;
+    struct fh_objects objects;
+    struct fh_directory directory;
+    uint64_t start_ms;           /* when it was made */
+    uint64_t now_ms;             /* as of the last turn */
+    uint64_t version;            /* the last version given out */
+    uint32_t expiry_hand;        /* next record the expiry sweep looks at */
+    uint64_t expired;            /* objects freed by their ttl */
+    uint64_t keys[FH_ZONE_KEYS]; /* random numbers not used yet */
+    uint32_t keys_left;
+};
+
+FH_CHECKED int fh_zone_init(struct fh_zone *, const struct fh_zone_opts *, uint64_t now_ms);
+/* All calls must have ended or been cancelled, all readers and stages closed. Waits for I/O in
+ * flight. */
+void fh_zone_fini(struct fh_zone *);
+
+/*
+ * Does what became possible: finished I/O, parked calls, a slice of reclaim, a slice of expiry.
+ * Call it after each batch of requests, when the I/O eventfd is readable, and at least every 100
+ * ms. True when more work waits that needs no event: call again soon.
+ */
+bool fh_zone_turn(struct fh_zone *, uint64_t now_ms);
+
+/* Who asks for what. `tenant` must be the one the object was allocated by. */
+struct fh_ref {
+    struct fh_addr addr; /* offset in this zone's space; the caller has checked the zone number */
+    uint64_t key;
+    uint32_t tenant;
+};
+
+struct fh_cond {
+    bool if_absent;      /* names only */
+    uint64_t if_version; /* 0 = any */
+};
+
+struct fh_object_view {
+    struct fh_ref ref;
+    uint64_t size, version, ttl_ms; /* ttl_ms: left, 0 = none */
+    bool sealed, small;
+    struct fh_page_counts pages; /* set by fh_zone_stat only */
+};
+
+/* --- by handle, never parked --- */
+FH_CHECKED int fh_zone_alloc(struct fh_zone *, uint32_t tenant, uint64_t size, uint64_t ttl_ms,
+                             struct fh_object_view *out);
+FH_CHECKED int fh_zone_free(struct fh_zone *, const struct fh_ref *);
+FH_CHECKED int fh_zone_find(struct fh_zone *, const struct fh_ref *, struct fh_object_view *out);
+FH_CHECKED int fh_zone_stat(struct fh_zone *, const struct fh_ref *, struct fh_object_view *out);
+
+/* --- mutations: may park --- */
+enum fh_mutation_kind {
+    FH_MUTATE_WRITE,
+    FH_MUTATE_ZERO,
+    FH_MUTATE_SWAP,
+    FH_MUTATE_ADD,
+    FH_MUTATE_RESIZE
+};
+
+struct fh_mutation {
+    struct fh_call call; /* parked here */
+    enum fh_mutation_kind kind;
+    struct fh_ref ref;
+    struct fh_cond cond;
+    uint64_t offset;   /* SWAP, ADD: a multiple of 8 */
+    uint64_t size;     /* WRITE: of body, at most FH_WRITE_MAX; RESIZE: the new size */
+    const void *body;  /* WRITE: kept still by the caller until the end */
+    uint64_t expected; /* SWAP */
+    uint64_t operand;  /* SWAP: desired; ADD: delta */
+    uint64_t before;   /* out, SWAP, ADD: the 8 bytes before, little endian as a number */
+    bool swapped;      /* out, SWAP */
+    struct fh_object_view object; /* out: handle (RESIZE may change it), version, size */
+    /* below: zone's own */
+    struct fh_zone *zone;
+    struct fh_hold hold;
+    struct fh_move *move; /* of a RESIZE that copies a small object */
+};
+enum { FH_WRITE_MAX = 64 * 1024 };
+FH_CHECKED int fh_zone_mutate(struct fh_zone *, struct fh_mutation *);
+/* Ends a parked mutation: it did not happen and its `done` will not run. */
+void fh_zone_mutate_cancel(struct fh_mutation *);
+
+/* --- readers: may park --- */
+
+enum { FH_READER_IOV_MAX = FH_HOLD_MAX };
+
+/*
+ * A read being answered. Open takes the moment: from then on later writes do not show, at any size.
+ * Windows of at most FH_WINDOW_PAGES pages are offered one after the other. A reader with `is_view`
+ * may give a window back half taken and ask again later, so it needs to hold nothing while a peer
+ * is slow; one without must have its (only) window taken whole: copy what a socket did not take.
+ */
+struct fh_reader {
+    struct fh_call call; /* parked here; after `done` with rc 0 the window is ready as after a 0 */
+    struct iovec iov[FH_READER_IOV_MAX];
+    uint32_t iov_count;  /* of the window on offer; 0 when all is read */
+    size_t window_bytes; /* sum of iov */
+    uint64_t left;       /* bytes not taken yet, the window included */
+    bool is_view;
+    struct fh_object_view object; /* as of the moment */
+    /* below: zone's own */
+    struct fh_zone *zone;
+    struct fh_ref ref;
+    uint64_t offset;   /* of the next byte, in the object */
+    struct fh_addr at; /* where it is now: in the object, or in the view of it */
+    uint64_t zeros;    /* of the bytes left, so many at the end were never written */
+    bool opened;       /* the moment is taken */
+    struct fh_view view;
+    struct fh_hold hold;
+};
+
+/* Starts with the first window: on 0 it is on offer, iov filled. size 0 gives an empty window. */
+FH_CHECKED int fh_reader_open(struct fh_zone *, struct fh_reader *, const struct fh_ref *,
+                              uint64_t offset, uint64_t size);
+/* Gives the window back, `taken` bytes of it consumed. */
+void fh_reader_release(struct fh_reader *, size_t taken);
+/* Offers the next window (after a release). */
+FH_CHECKED int fh_reader_next(struct fh_reader *);
+/* At any time, also parked. Ends the reader; every open that did not fail needs one. */
+void fh_reader_close(struct fh_reader *);
+
+/* --- stages: large bodies on their way in; may park --- */
+
+/*
+ * The body of a large WRITE or PUT, received straight into fresh frames. Between windows nothing is
+ * held. Ends by a commit that returned 0 or by abort; a commit that failed leaves the stage to be
+ * aborted.
+ */
+struct fh_stage {
+    struct fh_call
+        call; /* parked here: a window that waits for frames, a commit that waits for edge pages */
+    struct iovec iov[FH_READER_IOV_MAX]; /* where the next bytes go */
+    uint32_t iov_count;
+    size_t window_bytes;
+    uint64_t received, size;      /* bytes */
+    struct fh_object_view object; /* out, of a commit */
+    /* below: zone's own */
+    struct fh_zone *zone;
+    uint32_t tenant;
+    uint32_t number;            /* record of the object it may become */
+    uint32_t head, tail;        /* bytes before the first and after the last whole page */
+    uint64_t pages;             /* whole ones: these lie in the block */
+    uint64_t claimed;           /* pages still promised to it */
+    uint8_t *edges;             /* head page, tail page, and what of a page came between windows */
+    struct fh_heap_block block; /* where whole pages wait; a PUT's object */
+    struct fh_hold hold;
+    struct fh_ref target; /* of a commit: what it is to do */
+    uint64_t offset, ttl_ms;
+    struct fh_cond cond;
+    const void *name;
+    size_t name_size;
+};
+
+/*
+ * in_page: for a WRITE the target offset's place in its page (offset % FH_PAGE_SIZE: page objects
+ * start on a page), for a PUT 0. Room for `size` bytes is claimed now: -ENOSPC comes before the
+ * first byte is received.
+ */
+FH_CHECKED int fh_stage_open(struct fh_zone *, struct fh_stage *, uint32_t tenant, uint64_t size,
+                             uint32_t in_page);
+/* Offers the next window to receive into; it may be smaller than what is missing. */
+FH_CHECKED int fh_stage_window(struct fh_stage *);
+/* `got` bytes of the window have arrived (0: none came, ask for a window again later). */
+void fh_stage_advance(struct fh_stage *, size_t got);
+/* All bytes there: the write happens now, in one step. -EINPROGRESS: edge pages are read in first.
+ */
+FH_CHECKED int fh_stage_write(struct fh_stage *, const struct fh_ref *, uint64_t offset,
+                              const struct fh_cond *);
+/* All bytes there: they become a sealed object with this name, in one step. The name is kept still
+ * by the caller while it is parked. */
+FH_CHECKED int fh_stage_put(struct fh_stage *, const void *name, size_t name_size, uint64_t ttl_ms,
+                            const struct fh_cond *);
+void fh_stage_abort(struct fh_stage *);
+
+/* --- by name --- */
+
+/* A small body, at most FH_WRITE_MAX, becomes a sealed object with this name. May park. */
+struct fh_put {
+    struct fh_call call;
+    uint32_t tenant;
+    const void *name; /* name and body kept still by the caller until the end */
+    size_t name_size;
+    const void *body;
+    size_t body_size;
+    uint64_t ttl_ms;
+    struct fh_cond cond;
+    struct fh_object_view object; /* out */
+    /* below: zone's own */
+    struct fh_zone *zone;
+    uint32_t number; /* record of the object, not named yet; 0 = none */
+    struct fh_hold hold;
+};
+FH_CHECKED int fh_zone_put(struct fh_zone *, struct fh_put *);
+/* Ends a parked put: it did not happen and its `done` will not run. */
+void fh_zone_put_cancel(struct fh_put *);
+/* Seals a nameless object and gives it the name. -EEXIST with if_absent; -ECANCELED it has a name
+ * already. */
+FH_CHECKED int fh_zone_publish(struct fh_zone *, const struct fh_ref *, const void *name,
+                               size_t name_size, uint64_t ttl_ms, const struct fh_cond *,
+                               struct fh_object_view *out);
+FH_CHECKED int fh_zone_lookup(struct fh_zone *, uint32_t tenant, const void *name, size_t name_size,
+                              struct fh_object_view *out);
+FH_CHECKED int fh_zone_delete(struct fh_zone *, uint32_t tenant, const void *name, size_t name_size,
+                              const struct fh_cond *);
+/*
+ * Visits names with the prefix from *cursor (0 at first) until `visit` returns false, which means
+ * that this entry did not fit and is to come again. *cursor is where to go on; 0 = that was all. At
+ * most FH_LIST_STEPS entries are looked at per call, so an answer may be empty and not the last.
+ */
+enum { FH_LIST_STEPS = 4096 };
+void fh_zone_list(struct fh_zone *, uint32_t tenant, const void *prefix, size_t prefix_size,
+                  uint64_t *cursor,
+                  bool (*visit)(void *ctx, const void *name, size_t name_size,
+                                const struct fh_object_view *),
+                  void *ctx);
+
+/* --- looking inside --- */
+
+struct fh_zone_stats {
+    struct fh_pager_stats pager;     /* frames, pages by state, faults by kind, parked, swap */
+    struct fh_reclaim_stats reclaim; /* pages reclaimed by kind, pressure state */
+    struct fh_heap_stats heap;
+    uint64_t objects, names, object_bytes; /* live objects, of them named, sum of sizes */
+    uint64_t expired, metadata_bytes;
+    const char *io_backend;
+    const char *buddy;
+};
+void fh_zone_stats(const struct fh_zone *, struct fh_zone_stats *out);
+bool fh_zone_check(const struct fh_zone *, FILE *why);
+void fh_zone_dump(const struct fh_zone *, FILE *out);
+
+#endif

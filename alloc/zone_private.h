@@ -1,0 +1,65 @@
+/*
+ * zone_private: what the parts of the zone share: zone.c, mutation.c, resize.c, reader.c, stage.c,
+ * names.c.
+ */
+#ifndef FH_ALLOC_ZONE_PRIVATE_H
+#define FH_ALLOC_ZONE_PRIVATE_H
+
+#include "zone.h"
+
+enum { FH_TICK_MS = 100 }; /* unit of an object's expiry */
+
+/* The record and block of a live object; -ESTALE, by one path, for everything else. */
+FH_CHECKED int fh_zone_resolve(struct fh_zone *, const struct fh_ref *, uint32_t *number,
+                               struct fh_heap_block *block);
+bool fh_zone_is_expired(const struct fh_zone *, const struct fh_object *);
+/* The tick at which what is made now is gone; 0 = never. */
+uint32_t fh_zone_expiry(const struct fh_zone *, uint64_t ttl_ms);
+
+/* A new object: block, record, key. Nothing names it but its handle. */
+FH_CHECKED int fh_zone_make(struct fh_zone *, uint32_t tenant, uint64_t size, uint32_t *number);
+/* A record and key for an object whose block comes later, or never. */
+FH_CHECKED int fh_zone_take_record(struct fh_zone *, uint32_t tenant, uint32_t *number);
+/* The object is gone: name, pages, block, record. */
+void fh_zone_drop(struct fh_zone *, uint32_t number);
+/* Empties a block of pages and gives it back, now or when the last view of it ends. */
+void fh_zone_give_block(struct fh_zone *, struct fh_addr, uint64_t room_bytes);
+uint64_t fh_zone_new_key(struct fh_zone *);
+void fh_zone_describe(const struct fh_zone *, uint32_t number, struct fh_object_view *out);
+
+/* Whether a mutation may happen: not sealed, and of the wanted version. */
+FH_CHECKED int fh_zone_may_change(const struct fh_object *, const struct fh_cond *);
+/* Whether a name may be given now; on 0, *entry is what it leads to, 0 = nothing yet. */
+FH_CHECKED int fh_zone_may_name(struct fh_zone *, uint32_t tenant, const void *name, size_t size,
+                                const struct fh_cond *, uint32_t *entry);
+/* Seals the object and gives it the name; what had it is freed. After may_name, in the same turn.
+ */
+FH_CHECKED int fh_zone_give_name(struct fh_zone *, uint32_t number, const void *name, size_t size,
+                                 uint32_t entry, uint64_t ttl_ms);
+
+/* From this byte of the object on it reads as zeros, whatever its pages hold. */
+uint64_t fh_zone_filled(const struct fh_zone *, uint32_t number);
+void fh_zone_set_filled(struct fh_zone *, uint32_t number, uint64_t filled);
+
+/* The bytes of a small object on their way to another block. */
+struct fh_move {
+    uint64_t version; /* of the object when they were saved; 0 = not yet */
+    uint64_t filled;  /* bytes saved */
+    uint8_t bytes[FH_SLAB_SIZE_MAX];
+};
+
+/* A step of a RESIZE; the other mutations are in mutation.c. */
+FH_CHECKED int fh_zone_resize_step(struct fh_mutation *);
+
+/* Pages that the bytes [at, at + size) lie in; size > 0. */
+static inline uint64_t fh_pages_of_range(struct fh_addr at, uint64_t size)
+{
+    return fh_pages_for(fh_addr_in_page(at) + size);
+}
+
+static inline struct fh_addr fh_object_addr(const struct fh_object *o, uint64_t offset)
+{
+    return (struct fh_addr){o->addr + offset};
+}
+
+#endif

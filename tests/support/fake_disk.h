@@ -1,0 +1,61 @@
+/*
+ * fake_disk: an I/O backend that keeps its file in memory and misbehaves as told. The descriptor of
+ * a transfer is ignored: one disk is one file. The same seed and the same calls give the same
+ * faults.
+ *
+ * Ownership  create to fh_io_destroy(&disk->io).
+ * Threads    one.
+ */
+#ifndef FH_TESTS_FAKE_DISK_H
+#define FH_TESTS_FAKE_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "alloc/io.h"
+#include "tests/support/rng.h"
+
+/* Each happens to one page of a transfer, the rest of which is done well. */
+enum fh_disk_fault {
+    FH_DISK_EIO,         /* any: nothing moved, -EIO */
+    FH_DISK_ENOSPC,      /* write: nothing moved, -ENOSPC */
+    FH_DISK_SHORT,       /* any: only the pages before it are moved, then -EIO */
+    FH_DISK_TORN,        /* write: only its first sectors reach the disk; says 0 */
+    FH_DISK_LOST,        /* write: does not reach the disk; says 0 */
+    FH_DISK_MISDIRECTED, /* write: reaches another page; says 0 */
+    FH_DISK_STALE,       /* read: gives what was there before the last write; says 0 */
+    FH_DISK_FLIPPED,     /* read: gives one bit wrong; says 0 */
+    FH_DISK_FAULTS
+};
+
+struct fh_disk_page;
+
+struct fh_fake_disk {
+    struct fh_io io;
+    /* knobs, to be turned at any time */
+    uint32_t permille[FH_DISK_FAULTS]; /* of the transfers that it can happen to */
+    bool next[FH_DISK_FAULTS];         /* happens to the next such transfer, once */
+    bool dead[3];                      /* by enum fh_io_kind: every one fails with -EIO */
+    uint64_t fail_at;                  /* the transfer with this number (1 = first) fails; 0 none */
+    bool fail_from_there_on;           /* and all after it */
+    uint32_t delay_max;                /* reaps until a transfer is done, at random */
+    uint32_t delay_next;               /* that many for the next transfer submitted, once */
+    bool reorder;                      /* what is due in one reap is done in random order */
+    bool hang;                         /* nothing is ever done, until this is false again */
+    /* counters */
+    uint64_t transfers; /* submitted */
+    uint64_t injected[FH_DISK_FAULTS];
+    uint64_t last_offset; /* of the page that the last fault happened to */
+    /* below: its own */
+    struct rng random;
+    struct fh_list pending;
+    struct fh_disk_page *pages;
+    uint64_t page_count;
+};
+
+/* NULL: no memory. */
+struct fh_fake_disk *fh_fake_disk_create(uint64_t seed);
+/* The 4 KiB of the image at a multiple of it, to be looked at and broken; NULL if never written. */
+uint8_t *fh_fake_disk_page(struct fh_fake_disk *, uint64_t offset);
+
+#endif

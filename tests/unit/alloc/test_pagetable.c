@@ -1,0 +1,221 @@
+/* The page table: words, tables made by touch, counts, and the walk over what is there. */
+#include "alloc/pagetable.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "tests/support/rng.h"
+
+static struct fh_mem mem;
+static struct fh_pagetable table;
+
+static const struct fh_page last_page = {(UINT64_C(1) << FH_SPACE_PAGE_SHIFT) - 1};
+static const struct fh_page space_end = {UINT64_C(1) << FH_SPACE_PAGE_SHIFT};
+
+static void setup(void)
+{
+    memset(&table, 0xA5, sizeof(table));
+    cr_assert_eq(fh_pagetable_init(&table, &mem), 0);
+}
+
+static void teardown(void)
+{
+    fh_pagetable_fini(&table);
+    cr_assert_eq(mem.used_bytes, 0);
+}
+
+static void set(uint64_t page, enum fh_page_state state, uint32_t middle, uint32_t slot)
+{
+    fh_pagetable_set(&table, (struct fh_page){page},
+                     fh_entry_make(state, middle, (struct fh_slot){slot}));
+}
+
+static void touch(uint64_t page, uint64_t count)
+{
+    int rc = fh_pagetable_touch(&table, (struct fh_page){page}, count);
+    cr_assert_eq(rc, 0);
+}
+
+TestSuite(pagetable, .init = setup, .fini = teardown, .timeout = 20);
+
+Test(pagetable, a_word_gives_back_its_parts_at_their_limits)
+{
+    static const uint32_t middles[] = {0, 1, 0x0fffffff};
+    static const uint32_t slots[] = {0, 1, UINT32_MAX};
+
+    for (int s = 0; s < FH_PAGE_STATES; s++)
+        for (int m = 0; m < 3; m++)
+            for (int k = 0; k < 3; k++) {
+                struct fh_entry e =
+                    fh_entry_make((enum fh_page_state)s, middles[m], (struct fh_slot){slots[k]});
+                cr_assert_eq(fh_entry_state(e), (enum fh_page_state)s);
+                cr_assert_eq(fh_entry_frame(e).v, middles[m]);
+                cr_assert_eq(fh_entry_epoch(e), middles[m]);
+                cr_assert_eq(fh_entry_slot(e).v, slots[k]);
+            }
+    cr_assert_eq(fh_entry_make(FH_PAGE_SLOT, 0x10000000, (struct fh_slot){1}).v,
+                 fh_entry_make(FH_PAGE_SLOT, 0, (struct fh_slot){1}).v,
+                 "an epoch wraps and does not spill into the state");
+}
+
+Test(pagetable, what_was_never_touched_is_nothing)
+{
+    cr_assert_eq(fh_pagetable_get(&table, (struct fh_page){0}).v, 0);
+    cr_assert_eq(fh_pagetable_get(&table, last_page).v, 0);
+    cr_assert_eq(fh_pagetable_next(&table, (struct fh_page){0}, space_end).v, space_end.v);
+    cr_assert(fh_pagetable_check(&table, stderr));
+}
+
+Test(pagetable, keeps_the_first_and_the_last_page_of_the_space)
+{
+    touch(0, 1);
+    touch(last_page.v, 1);
+    set(0, FH_PAGE_FRAME, 5, 9);
+    set(last_page.v, FH_PAGE_SLOT, 3, 4);
+    cr_assert_eq(fh_entry_frame(fh_pagetable_get(&table, (struct fh_page){0})).v, 5);
+    cr_assert_eq(fh_entry_slot(fh_pagetable_get(&table, last_page)).v, 4);
+    cr_assert_eq(fh_pagetable_next(&table, (struct fh_page){1}, space_end).v, last_page.v);
+    cr_assert(fh_pagetable_check(&table, stderr));
+}
+
+Test(pagetable, a_touch_makes_the_tables_of_its_range_and_no_other)
+{
+    touch(FH_ARENA_PAGES - 1, 2);
+    cr_assert_not_null(table.tables[0].entries);
+    cr_assert_not_null(table.tables[1].entries);
+    cr_assert_null(table.tables[2].entries);
+    cr_assert_eq(table.tables_end, 2);
+    uint64_t calls = mem.calls;
+    touch(0, 2 * FH_ARENA_PAGES);
+    touch(12345, 0);
+    cr_assert_eq(mem.calls, calls, "they were there");
+}
+
+Test(pagetable, a_refused_touch_changes_no_entry)
+{
+    mem.fail_at = mem.calls + 2;
+    cr_assert_eq(fh_pagetable_touch(&table, (struct fh_page){0}, 3 * FH_ARENA_PAGES), -ENOMEM);
+    cr_assert(fh_pagetable_check(&table, stderr));
+    cr_assert_eq(fh_pagetable_next(&table, (struct fh_page){0}, space_end).v, space_end.v);
+    touch(0, 3 * FH_ARENA_PAGES);
+}
+
+Test(pagetable, a_trim_gives_back_the_empty_tables_of_its_range_only)
+{
+    touch(0, 4 * FH_ARENA_PAGES);
+    set(FH_ARENA_PAGES, FH_PAGE_FRAME, 1, 0);
+    fh_pagetable_trim(&table, (struct fh_page){0}, 3 * FH_ARENA_PAGES);
+    cr_assert_null(table.tables[0].entries);
+    cr_assert_not_null(table.tables[1].entries);
+    cr_assert_null(table.tables[2].entries);
+    cr_assert_not_null(table.tables[3].entries, "beyond the range");
+    cr_assert(fh_pagetable_check(&table, stderr));
+    cr_assert_eq(fh_pagetable_get(&table, (struct fh_page){5}).v, 0);
+}
+
+Test(pagetable, next_meets_exactly_what_is_there)
+{
+    static const uint64_t pages[] = {0, 7, FH_ARENA_PAGES - 1, FH_ARENA_PAGES, 3 * FH_ARENA_PAGES};
+    struct fh_page p = {0};
+
+    for (int i = 0; i < 5; i++) {
+        touch(pages[i], 1);
+        set(pages[i], FH_PAGE_SLOT, 0, 1);
+    }
+    for (int i = 0; i < 5; i++) {
+        p = fh_pagetable_next(&table, p, space_end);
+        cr_assert_eq(p.v, pages[i]);
+        p.v++;
+    }
+    cr_assert_eq(fh_pagetable_next(&table, p, space_end).v, space_end.v);
+    cr_assert_eq(fh_pagetable_next(&table, (struct fh_page){1}, (struct fh_page){7}).v, 7,
+                 "the end");
+    cr_assert_eq(fh_pagetable_next(&table, (struct fh_page){9}, (struct fh_page){9}).v, 9);
+}
+
+Test(pagetable, a_random_walk_agrees_with_an_array)
+{
+    enum { PAGES = 500, BASE = FH_ARENA_PAGES - 250 };
+    struct rng g = rng_from_env("pagetable");
+    uint64_t words[PAGES] = {0};
+
+    touch(BASE, PAGES);
+    for (uint32_t step = 0; step < 5000; step++) {
+        uint64_t i = rng_below(&g, PAGES);
+        enum fh_page_state s = (enum fh_page_state)rng_below(&g, FH_PAGE_STATES);
+        struct fh_entry e = {0};
+        if (s != FH_PAGE_NOTHING)
+            e = fh_entry_make(s, (uint32_t)rng_below(&g, 99), (struct fh_slot){(uint32_t)i});
+        fh_pagetable_set(&table, (struct fh_page){BASE + i}, e);
+        words[i] = e.v;
+        uint64_t from = rng_below(&g, PAGES), want = from;
+        while (want < PAGES && words[want] == 0)
+            want++;
+        cr_assert_eq(
+            fh_pagetable_next(&table, (struct fh_page){BASE + from}, (struct fh_page){BASE + PAGES})
+                .v,
+            BASE + want);
+        cr_assert_eq(fh_pagetable_get(&table, (struct fh_page){BASE + from}).v, words[from]);
+    }
+    cr_assert(fh_pagetable_check(&table, stderr));
+}
+
+Test(pagetable, no_memory_for_the_tables_is_told)
+{
+    struct fh_pagetable other;
+
+    mem.fail_at = mem.calls + 1;
+    cr_assert_eq(fh_pagetable_init(&other, &mem), -ENOMEM);
+    fh_pagetable_fini(&other);
+}
+
+Test(pagetable, check_sees_a_wrong_number_of_used_entries)
+{
+    touch(0, 1);
+    set(0, FH_PAGE_FRAME, 0, 0);
+    table.tables[0].used++; /* [I1] */
+    cr_assert_not(fh_pagetable_check(&table, NULL));
+}
+
+Test(pagetable, check_sees_a_wrong_count_of_each_state)
+{
+    touch(0, 1);
+    for (int s = FH_PAGE_FRAME; s < FH_PAGE_STATES; s++) { /* [I2] */
+        table.counts[s]++;
+        cr_assert_not(fh_pagetable_check(&table, NULL));
+        table.counts[s]--;
+        cr_assert(fh_pagetable_check(&table, stderr));
+    }
+}
+
+Test(pagetable, check_sees_a_word_changed_behind_its_back)
+{
+    touch(0, 1);
+    set(0, FH_PAGE_FRAME, 0, 0);
+    table.tables[0].entries[0] = fh_entry_make(FH_PAGE_SLOT, 0, (struct fh_slot){1}).v; /* [I2] */
+    cr_assert_not(fh_pagetable_check(&table, NULL));
+}
+
+Test(pagetable, dump_names_each_page)
+{
+    char text[256] = "";
+    FILE *out = fmemopen(text, sizeof(text), "w");
+
+    touch(0, 1);
+    set(0x2a, FH_PAGE_SLOT, 3, 17);
+    fh_pagetable_dump(&table, out);
+    fclose(out);
+    cr_assert_not_null(strstr(text, "page 2a slot 3 slot 17"));
+}
+
+Test(pagetable, setting_what_was_not_touched_is_a_programmer_error, .signal = SIGABRT)
+{
+    set(0, FH_PAGE_FRAME, 0, 0);
+}
+
+Test(pagetable, touching_beyond_the_space_is_a_programmer_error, .signal = SIGABRT)
+{
+    touch(last_page.v, 2);
+}
