@@ -1,0 +1,18 @@
+# cmake -DOUT=console_files.c -P embed.cmake: turns the files of the console into one C file.
+set(folder ${CMAKE_CURRENT_LIST_DIR})
+set(files "/ui/|index.html|text/html" "/ui/console.js|console.js|text/javascript"
+    "/ui/console.css|console.css|text/css")
+set(bodies "")
+set(rows "")
+set(index 0)
+foreach(entry IN LISTS files)
+    string(REGEX REPLACE "^([^|]*)\\|([^|]*)\\|(.*)$" "\\1" path "${entry}")
+    string(REGEX REPLACE "^([^|]*)\\|([^|]*)\\|(.*)$" "\\2" name "${entry}")
+    string(REGEX REPLACE "^([^|]*)\\|([^|]*)\\|(.*)$" "\\3" type "${entry}")
+    file(READ ${folder}/${name} hex HEX)
+    string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+    string(APPEND bodies "static const unsigned char file_${index}[] = {${bytes}};\n")
+    string(APPEND rows "    {\"${path}\", \"${type}\", file_${index}, sizeof file_${index}},\n")
+    math(EXPR index "${index} + 1")
+endforeach()
+file(WRITE ${OUT} "#include \"console_files.h\"\n${bodies}const struct fh_console_file fh_console_files[] = {\n${rows}};\nconst size_t fh_console_file_count = ${index};\n")

@@ -1,0 +1,19 @@
+/*
+ * machine: what this process may use: memory, CPUs, and how much memory it has.
+ *
+ * Threads    any thread.
+ * Errors     none: what cannot be read counts as no limit, one CPU, 0 resident.
+ */
+#ifndef FH_SERVER_MACHINE_H
+#define FH_SERVER_MACHINE_H
+
+#include <stdint.h>
+
+/* Limit of the control group; UINT64_MAX = none. */
+uint64_t fh_machine_cgroup_bytes(void);
+/* The smaller of that and physical memory. */
+uint64_t fh_machine_memory_bytes(void);
+uint32_t fh_machine_cpus(void);
+uint64_t fh_machine_rss_bytes(void);
+
+#endif

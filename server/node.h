@@ -1,0 +1,47 @@
+/*
+ * node: what the threads of one process share: configuration, log, mailboxes, and the few counters
+ * of the main thread that others read.
+ *
+ * Ownership  main owns it; it outlives all threads.
+ * Threads    written by the main thread before others start; then read, except the atomics.
+ */
+#ifndef FH_SERVER_NODE_H
+#define FH_SERVER_NODE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "gather.h"
+#include "log.h"
+#include "mailbox.h"
+#include "metrics.h"
+#include "views.h"
+
+struct fh_node {
+    const struct fh_config *config;
+    struct fh_log *log;
+    uint32_t zones;
+    uint64_t incarnation; /* random per start */
+    uint64_t started_ns;
+    uint64_t zone_memory_bytes, zone_swap_bytes; /* each zone's share */
+    struct fh_mailbox **mailboxes;               /* of the zones */
+    struct fh_mailbox main;                      /* of the main thread */
+    const char *io;                              /* backend of the zones, once started */
+    bool tls;                                    /* some listener speaks it */
+    /* How a zone answers a gather; set by the zone threads' file, so that askers need not know it. */
+    void *(*answer)(struct fh_gather *, void *owner);
+    atomic_uint connections;                     /* open */
+    atomic_ullong accepted[2], rejected;         /* plain, tls; over max-connections */
+};
+
+void fh_node_figures_of(const struct fh_node *, struct fh_node_figures *out);
+/* The document a gather asked for, from its answers; the caller frees it. */
+char *fh_node_render(const struct fh_node *, const struct fh_gather *);
+/* Starts to gather a view; `done` runs on the thread of `home`, with ctx in the gather. NULL: no
+ * memory. */
+struct fh_gather *fh_node_ask(struct fh_node *, void (*done)(struct fh_gather *), const char *view,
+                              struct fh_mailbox *home, void *ctx);
+
+#endif

@@ -1,0 +1,575 @@
+/*
+ * Theory.  A request is decoded into the zone's arena, checked, and given to the function of its
+ * operation. Most end there, with their reply in the session's queue. One that must wait for pages
+ * becomes a struct fh_op, whose engine part is opened in place, since a parked struct may not move;
+ * name and body are copied out of the input only then.
+ *
+ * The body of a large write arrives in the frames of a stage. When the operation is refused before
+ * its body has come, the body is still taken from the wire, into a sink, and the refusal answered
+ * behind it: a client that pipelines stays in step.
+ *
+ *   head -> ask -> begin --0--> reply
+ *                    |--EINPROGRESS--> op parked --done--> reply
+ *                    `--longer body--> op STAGE | REFUSED <-- body pieces --> commit --> reply
+ *
+ * Invariants
+ *   [I1] an op is in its session's list from create to destroy
+ *   [I2] session->owed_bytes is the sum of `owed` over its ops
+ *   [I3] `done` of an op runs only while it is parked; destroy cancels first
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops_ask.h"
+#include "proto/frame.h"
+
+/* By the field number of the operation in Request. */
+struct op_row {
+    unsigned number;
+    enum fh_op_code code;
+    fh_op_begin *begin;
+    int (*stage)(struct fh_ask *, uint64_t size, struct fh_op **out); /* NULL: no long body */
+    bool takes_body;
+};
+
+static const struct op_row op_rows[] = {
+    {10, FH_OP_HELLO, fh_ops_hello, NULL, false},
+    {11, FH_OP_PING, fh_ops_ping, NULL, true},
+    {12, FH_OP_INFO, fh_ops_info, NULL, false},
+    {13, FH_OP_TOPOLOGY, fh_ops_topology, NULL, false},
+    {20, FH_OP_ALLOC, fh_ops_alloc, NULL, false},
+    {21, FH_OP_FREE, fh_ops_free, NULL, false},
+    {22, FH_OP_RESIZE, fh_ops_resize, NULL, false},
+    {23, FH_OP_READ, fh_ops_read, NULL, false},
+    {24, FH_OP_WRITE, fh_ops_write, fh_ops_stage_write, true},
+    {25, FH_OP_ZERO, fh_ops_zero, NULL, false},
+    {26, FH_OP_COMPARE_SWAP, fh_ops_compare_swap, NULL, false},
+    {27, FH_OP_FETCH_ADD, fh_ops_fetch_add, NULL, false},
+    {28, FH_OP_STAT, fh_ops_stat, NULL, false},
+    {40, FH_OP_PUT, fh_ops_put, fh_ops_stage_put, true},
+    {41, FH_OP_GET, fh_ops_get, NULL, false},
+    {42, FH_OP_LOOKUP, fh_ops_lookup, NULL, false},
+    {43, FH_OP_DELETE, fh_ops_delete, NULL, false},
+    {44, FH_OP_LIST, fh_ops_list, NULL, false},
+};
+
+static const struct op_row *op_row_find(unsigned number)
+{
+    for (size_t i = 0; i < sizeof op_rows / sizeof op_rows[0]; i++)
+        if (op_rows[i].number == number)
+            return &op_rows[i];
+    return NULL;
+}
+
+int fh_ops_init(struct fh_ops *ops)
+{
+    fh_list_init(&ops->free_ops);
+    fh_list_init(&ops->timed);
+    ops->sink.iov_base = malloc(FH_OPS_SINK_SIZE);
+    ops->sink.iov_len = FH_OPS_SINK_SIZE;
+    return ops->sink.iov_base ? 0 : -ENOMEM;
+}
+
+void fh_ops_fini(struct fh_ops *ops)
+{
+    struct fh_list *node;
+
+    FH_ASSERT(ops->live_count == 0);
+    while ((node = fh_list_pop(&ops->free_ops)))
+        free(FH_CONTAINER_OF(node, struct fh_op, link));
+    free(ops->sink.iov_base);
+}
+
+/* --- requests in progress --- */
+
+static struct fh_op *op_take(struct fh_ops *ops)
+{
+    struct fh_list *node = fh_list_pop(&ops->free_ops);
+
+    if (!node)
+        return malloc(sizeof(struct fh_op));
+    ops->free_count--;
+    return FH_CONTAINER_OF(node, struct fh_op, link);
+}
+
+/* The part before the union is cleared; the engine's part has large arrays and is opened, not
+ * cleared. */
+struct fh_op *fh_op_create(const struct fh_ask *ask, enum fh_op_kind kind)
+{
+    struct fh_ops *ops = ask->ops;
+    struct fh_op *op = op_take(ops);
+
+    if (!op)
+        return NULL;
+    memset(op, 0, offsetof(struct fh_op, u));
+    op->ops = ops;
+    op->session = ask->session;
+    op->id = ask->head->id;
+    op->code = ask->code;
+    op->kind = kind;
+    op->arrived_ns = ops->now_ns;
+    fh_list_init(&op->timed);
+    if (ask->head->deadline_ms > 0) {
+        op->deadline_ms = ops->now_ms + ask->head->deadline_ms;
+        fh_list_push_back(&ops->timed, &op->timed);
+    }
+    fh_list_push_back(&ask->session->ops, &op->link);
+    ask->session->ops_count++;
+    ops->live_count++;
+    return op;
+}
+
+int fh_op_keep(struct fh_op *op, const void *name, size_t name_size, const void *body,
+               size_t body_size)
+{
+    if (name_size + body_size == 0)
+        return 0;
+    op->copy = malloc(name_size + body_size);
+    if (!op->copy)
+        return -ENOMEM;
+    if (name_size > 0)
+        memcpy(op->copy, name, name_size);
+    if (body_size > 0)
+        memcpy(op->copy + name_size, body, body_size);
+    return 0;
+}
+
+/* Ends the engine's part. */
+static void op_cancel(struct fh_op *op)
+{
+    switch (op->kind) {
+    case FH_OP_KIND_READER:
+        fh_reader_close(&op->u.reader);
+        break;
+    case FH_OP_KIND_MUTATION:
+        if (op->parked)
+            fh_zone_mutate_cancel(&op->u.mutation);
+        break;
+    case FH_OP_KIND_PUT:
+        if (op->parked)
+            fh_zone_put_cancel(&op->u.put);
+        break;
+    case FH_OP_KIND_STAGE:
+        fh_stage_abort(&op->u.stage);
+        break;
+    case FH_OP_KIND_VIEW:
+        if (op->view)
+            op->ops->drop_view(op->view);
+        break;
+    case FH_OP_KIND_REFUSED:
+        break;
+    }
+    op->parked = false;
+}
+
+/* Gives back the struct, whose engine part has ended. */
+static void op_give(struct fh_op *op)
+{
+    struct fh_ops *ops = op->ops;
+    struct fh_session *session = op->session;
+
+    fh_list_remove(&op->link);
+    fh_list_remove(&op->timed);
+    session->owed_bytes -= op->owed;
+    session->ops_count--;
+    ops->live_count--;
+    if (session->incoming == op)
+        session->incoming = NULL;
+    free(op->copy);
+    if (ops->free_count >= FH_OPS_KEPT) {
+        free(op);
+        return;
+    }
+    fh_list_push_front(&ops->free_ops, &op->link);
+    ops->free_count++;
+}
+
+void fh_op_destroy(struct fh_op *op)
+{
+    op_cancel(op);
+    op_give(op);
+}
+
+void fh_ops_end_session(struct fh_ops *ops, struct fh_session *session)
+{
+    struct fh_list *node;
+
+    (void)ops;
+    fh_outq_fini(&session->out); /* ends the readers that were being sent */
+    while ((node = fh_list_first(&session->ops)))
+        fh_op_destroy(FH_CONTAINER_OF(node, struct fh_op, link));
+}
+
+/* --- replies --- */
+
+struct fh_reply_to fh_reply_to_ask(const struct fh_ask *ask)
+{
+    return (struct fh_reply_to){
+        .ops = ask->ops, .session = ask->session, .id = ask->head->id, .code = ask->code};
+}
+
+struct fh_reply_to fh_reply_to_op(const struct fh_op *op)
+{
+    return (struct fh_reply_to){.ops = op->ops,
+                                .session = op->session,
+                                .id = op->id,
+                                .code = op->code,
+                                .arrived_ns = op->arrived_ns};
+}
+
+static void reply_count(const struct fh_reply_to *to, enum fh_wire_status status)
+{
+    struct fh_counters *c = to->ops->counters;
+
+    c->requests[to->code][status]++;
+    if (to->arrived_ns == 0 || to->arrived_ns == to->ops->now_ns)
+        c->this_turn[to->code]++;
+    else
+        fh_durations_add(&c->durations[to->code], to->ops->now_ns - to->arrived_ns, 1);
+    if (status == FH_STATUS_STALE)
+        fh_session_note_stale(to->session, to->ops->now_ms / 1000);
+}
+
+void fh_reply_head(const struct fh_reply_to *to, fh_response_head *response, int rc,
+                   uint32_t body_size)
+{
+    enum { ROOM = 1024 };
+    enum fh_wire_status status = fh_status_of_errno(rc);
+    uint8_t *room = fh_outq_reserve(&to->session->out, ROOM);
+
+    response->id = to->id;
+    response->status = status;
+    if (status != FH_STATUS_OK) {
+        const char *sentence = fh_status_sentence(status);
+        response->detail.data = (uint8_t *)(uintptr_t)sentence;
+        response->detail.len = strlen(sentence);
+    }
+    reply_count(to, status);
+    if (!room) {
+        to->session->out.error = -ENOMEM;
+        return;
+    }
+    fh_outq_commit(&to->session->out, fh_head_pack_response(response, body_size, room, ROOM));
+}
+
+void fh_reply_plain(const struct fh_reply_to *to, int rc)
+{
+    fh_response_head response = FARHEAP__V1__RESPONSE__INIT;
+
+    fh_reply_head(to, &response, rc, 0);
+}
+
+void fh_reply_bytes(const struct fh_reply_to *to, fh_response_head *response, const void *body,
+                    uint32_t size)
+{
+    fh_reply_head(to, response, 0, size);
+    if (fh_outq_add(&to->session->out, body, size) != 0)
+        to->session->out.error = -ENOMEM;
+}
+
+void fh_reply_object(const struct fh_reply_to *to, const struct fh_object_view *view,
+                     uint32_t body_size)
+{
+    fh_response_head response = FARHEAP__V1__RESPONSE__INIT;
+    Farheap__V1__ObjectResult result = FARHEAP__V1__OBJECT_RESULT__INIT;
+    Farheap__V1__Handle handle = FARHEAP__V1__HANDLE__INIT;
+
+    handle.address = ((uint64_t)to->ops->zone_index << 48) | view->ref.addr.v;
+    handle.key = view->ref.key;
+    result.handle = &handle;
+    result.size = view->size;
+    result.version = view->version;
+    result.sealed = view->sealed;
+    result.ttl_ms = view->ttl_ms;
+    result.small = view->small;
+    result.pages_frame = view->pages.frame;
+    result.pages_swap = view->pages.swap;
+    result.pages_nothing = view->pages.nothing;
+    result.pages_failed = view->pages.failed;
+    response.result_case = FARHEAP__V1__RESPONSE__RESULT_OBJECT;
+    response.object = &result;
+    fh_reply_head(to, &response, 0, body_size);
+}
+
+/* --- checks --- */
+
+int fh_ask_ref(const struct fh_ask *ask, const Farheap__V1__Handle *handle, struct fh_ref *out)
+{
+    if (!handle)
+        return -EINVAL;
+    if (handle->address >> 48 != ask->ops->zone_index)
+        return -EXDEV;
+    *out = (struct fh_ref){.addr = {handle->address & ((UINT64_C(1) << 48) - 1)},
+                           .key = handle->key,
+                           .tenant = ask->session->tenant};
+    return 0;
+}
+
+int fh_ask_cond(const Farheap__V1__Condition *condition, bool of_name, struct fh_cond *out)
+{
+    *out = (struct fh_cond){false, 0};
+    if (!condition)
+        return 0;
+    if (condition->if_absent && (!of_name || condition->if_version != 0))
+        return -EINVAL;
+    out->if_absent = condition->if_absent;
+    out->if_version = condition->if_version;
+    return 0;
+}
+
+/* What holds for all requests: introduced, not draining, a body only where it means something. */
+static int ask_check(const struct fh_ask *ask, const struct op_row *row, uint32_t body_size)
+{
+    if (!ask->session->known && row->code != FH_OP_HELLO)
+        return -ENOKEY;
+    if (ask->ops->draining && row->code != FH_OP_HELLO && row->code != FH_OP_PING &&
+        row->code != FH_OP_INFO)
+        return -ESHUTDOWN;
+    if (body_size > 0 && !row->takes_body)
+        return -EINVAL;
+    return 0;
+}
+
+/* --- whole requests --- */
+
+enum fh_next fh_ops_request(struct fh_ops *ops, struct fh_session *session, const uint8_t *head,
+                            uint32_t head_size, const uint8_t *body, uint32_t body_size)
+{
+    struct fh_ask ask = {.ops = ops, .session = session, .body = body, .body_size = body_size};
+    fh_request_head *message;
+
+    if (fh_head_unpack_request(&ops->arena, head, head_size, &message) != 0)
+        return FH_NEXT_BAD_HEAD;
+    const struct op_row *row = op_row_find((unsigned)message->op_case);
+    if (!row)
+        return FH_NEXT_BAD_HEAD;
+    ask.head = message;
+    ask.code = row->code;
+    int rc = ask_check(&ask, row, body_size);
+    if (rc == 0)
+        rc = row->begin(&ask);
+    if (session->wants_zone != FH_ZONE_ANY)
+        return FH_NEXT_MOVE;
+    if (rc != 0 && rc != -EINPROGRESS) {
+        struct fh_reply_to to = fh_reply_to_ask(&ask);
+        fh_reply_plain(&to, rc);
+    }
+    return session->out.error == -ENOMEM ? FH_NEXT_NO_MEMORY : FH_NEXT_REQUEST;
+}
+
+/* --- bodies that come in pieces --- */
+
+enum fh_next fh_ops_begin(struct fh_ops *ops, struct fh_session *session, const uint8_t *head,
+                          uint32_t head_size, uint32_t body_size)
+{
+    struct fh_ask ask = {.ops = ops, .session = session};
+    fh_request_head *message;
+    struct fh_op *op = NULL;
+
+    if (fh_head_unpack_request(&ops->arena, head, head_size, &message) != 0)
+        return FH_NEXT_BAD_HEAD;
+    const struct op_row *row = op_row_find((unsigned)message->op_case);
+    if (!row)
+        return FH_NEXT_BAD_HEAD;
+    ask.head = message;
+    ask.code = row->code;
+    int rc = ask_check(&ask, row, body_size);
+    if (rc == 0)
+        rc = row->stage ? row->stage(&ask, body_size, &op) : -EFBIG;
+    if (rc != 0) {
+        op = fh_op_create(&ask, FH_OP_KIND_REFUSED);
+        if (!op)
+            return FH_NEXT_NO_MEMORY;
+        op->rc = rc;
+    }
+    op->body_left = body_size;
+    session->incoming = op;
+    return FH_NEXT_BODY;
+}
+
+/* From here on the body goes to the sink and `rc` is the answer. */
+static void op_refuse(struct fh_op *op, int rc)
+{
+    op_cancel(op);
+    op->kind = FH_OP_KIND_REFUSED;
+    op->rc = rc;
+}
+
+int fh_ops_body_room(struct fh_op *op, const struct iovec **iov, uint32_t *count)
+{
+    if (op->parked)
+        return -EINPROGRESS;
+    if (op->kind == FH_OP_KIND_STAGE) {
+        int rc = op->on_offer ? 0 : fh_stage_window(&op->u.stage);
+        op->parked = rc == -EINPROGRESS;
+        if (op->parked)
+            return rc;
+        op->on_offer = rc == 0;
+        if (rc != 0)
+            op_refuse(op, rc);
+    }
+    if (op->kind == FH_OP_KIND_STAGE) {
+        *iov = op->u.stage.iov;
+        *count = op->u.stage.iov_count;
+        return 0;
+    }
+    op->ops->sink.iov_len =
+        op->body_left < FH_OPS_SINK_SIZE ? (size_t)op->body_left : FH_OPS_SINK_SIZE;
+    *iov = &op->ops->sink;
+    *count = 1;
+    return 0;
+}
+
+static void stage_commit_done(struct fh_op *op, int rc)
+{
+    struct fh_reply_to to = fh_reply_to_op(op);
+
+    if (rc == 0) {
+        fh_reply_object(&to, &op->u.stage.object, 0);
+        op_give(op); /* a commit ends the stage */
+    } else {
+        fh_reply_plain(&to, rc);
+        fh_op_destroy(op);
+    }
+}
+
+/* All of the body is there. */
+static void stage_commit(struct fh_op *op)
+{
+    int rc;
+
+    op->session->incoming = NULL;
+    if (op->code == FH_OP_PUT)
+        rc = fh_stage_put(&op->u.stage, op->copy, op->name_size, op->ttl_ms, &op->cond);
+    else
+        rc = fh_stage_write(&op->u.stage, &op->target, op->offset, &op->cond);
+    op->parked = rc == -EINPROGRESS;
+    if (!op->parked)
+        stage_commit_done(op, rc);
+}
+
+void fh_ops_body_got(struct fh_op *op, size_t bytes)
+{
+    if (op->kind == FH_OP_KIND_STAGE) {
+        fh_stage_advance(&op->u.stage, bytes);
+        op->on_offer = false;
+    }
+    op->body_left -= bytes;
+    if (op->body_left > 0)
+        return;
+    if (op->kind == FH_OP_KIND_STAGE) {
+        stage_commit(op);
+        return;
+    }
+    struct fh_reply_to to = fh_reply_to_op(op);
+    fh_reply_plain(&to, op->rc);
+    fh_op_destroy(op);
+}
+
+/* A parked stage goes on: its window is there, or its commit happened. */
+static void stage_done(struct fh_call *call)
+{
+    struct fh_op *op = FH_CONTAINER_OF(call, struct fh_op, u.stage.call);
+
+    op->parked = false;
+    op->session->wake(op->session);
+    if (op->session->incoming != op) {
+        stage_commit_done(op, call->rc);
+        return;
+    }
+    op->on_offer = call->rc == 0;
+    if (call->rc != 0)
+        op_refuse(op, call->rc);
+}
+
+static int ops_stage(struct fh_ask *ask, uint64_t size, uint32_t in_page, struct fh_op **out)
+{
+    struct fh_op *op = fh_op_create(ask, FH_OP_KIND_STAGE);
+
+    if (!op)
+        return -ENOMEM;
+    op->u.stage.call = (struct fh_call){.done = stage_done};
+    int rc = fh_stage_open(ask->ops->zone, &op->u.stage, ask->session->tenant, size, in_page);
+    if (rc != 0) {
+        op_give(op);
+        return rc;
+    }
+    *out = op;
+    return 0;
+}
+
+int fh_ops_stage_write(struct fh_ask *ask, uint64_t size, struct fh_op **out)
+{
+    const Farheap__V1__Write *m = ask->head->write;
+    struct fh_object_view view;
+    struct fh_cond cond;
+    struct fh_ref ref;
+    int rc;
+
+    if ((rc = fh_ask_ref(ask, m->handle, &ref)) != 0 ||
+        (rc = fh_ask_cond(m->condition, false, &cond)) != 0 ||
+        (rc = fh_zone_find(ask->ops->zone, &ref, &view)) != 0)
+        return rc;
+    if (m->offset > view.size || size > view.size - m->offset)
+        return -EINVAL;
+    rc = ops_stage(ask, size, (uint32_t)(m->offset & (FH_PAGE_SIZE - 1)), out);
+    if (rc != 0)
+        return rc;
+    (*out)->target = ref;
+    (*out)->offset = m->offset;
+    (*out)->cond = cond;
+    return 0;
+}
+
+int fh_ops_stage_put(struct fh_ask *ask, uint64_t size, struct fh_op **out)
+{
+    const Farheap__V1__Put *m = ask->head->put;
+    struct fh_cond cond;
+    int rc;
+
+    if (m->handle)
+        return -EINVAL;
+    if ((rc = fh_ask_name(ask, m->name)) != 0 ||
+        (rc = fh_ask_cond(m->condition, true, &cond)) != 0 ||
+        (rc = ops_stage(ask, size, 0, out)) != 0)
+        return rc;
+    (*out)->name_size = m->name.len;
+    (*out)->ttl_ms = m->ttl_ms;
+    (*out)->cond = cond;
+    rc = fh_op_keep(*out, m->name.data, m->name.len, NULL, 0);
+    if (rc != 0)
+        fh_op_destroy(*out);
+    return rc;
+}
+
+/* --- deadlines --- */
+
+static void op_expire(struct fh_op *op)
+{
+    struct fh_reply_to to = fh_reply_to_op(op);
+
+    if (op->session->incoming == op) {
+        op_refuse(op, -ETIMEDOUT); /* answered behind its body */
+        fh_list_remove(&op->timed);
+        op->session->wake(op->session);
+        return;
+    }
+    fh_reply_plain(&to, -ETIMEDOUT);
+    op->session->wake(op->session);
+    fh_op_destroy(op);
+}
+
+void fh_ops_expire(struct fh_ops *ops)
+{
+    struct fh_list *node = ops->timed.next;
+
+    while (node != &ops->timed) {
+        struct fh_op *op = FH_CONTAINER_OF(node, struct fh_op, timed);
+        node = node->next;
+        if (op->deadline_ms <= ops->now_ms)
+            op_expire(op);
+    }
+}

@@ -1,0 +1,74 @@
+/*
+ * ops_ask: what the files of the operations share: a request being looked at, and its answer.
+ *
+ * Threads    one zone thread.
+ */
+#ifndef FH_SERVER_OPS_ASK_H
+#define FH_SERVER_OPS_ASK_H
+
+#include "ops.h"
+
+/* A request, on the stack while it is looked at. */
+struct fh_ask {
+    struct fh_ops *ops;
+    struct fh_session *session;
+    const fh_request_head *head;
+    const uint8_t *body;
+    uint32_t body_size;
+    enum fh_op_code code;
+};
+
+/* Begins an operation: 0 = answered, -EINPROGRESS = will be, else the error to answer. */
+typedef int fh_op_begin(struct fh_ask *);
+
+fh_op_begin fh_ops_hello, fh_ops_ping, fh_ops_info, fh_ops_topology;
+fh_op_begin fh_ops_alloc, fh_ops_free, fh_ops_resize, fh_ops_read, fh_ops_write, fh_ops_zero,
+    fh_ops_compare_swap, fh_ops_fetch_add, fh_ops_stat;
+fh_op_begin fh_ops_put, fh_ops_get, fh_ops_lookup, fh_ops_delete, fh_ops_list;
+
+/* Begin a STAGE for a body that is yet to come. */
+int fh_ops_stage_write(struct fh_ask *, uint64_t size, struct fh_op **out);
+int fh_ops_stage_put(struct fh_ask *, uint64_t size, struct fh_op **out);
+
+/* A new request in progress, linked to the session; NULL: no memory. */
+struct fh_op *fh_op_create(const struct fh_ask *, enum fh_op_kind);
+/* Ends whatever it does, without an answer. */
+void fh_op_destroy(struct fh_op *);
+/* Keeps name and body for a request that waits. */
+FH_CHECKED int fh_op_keep(struct fh_op *, const void *name, size_t name_size, const void *body,
+                          size_t body_size);
+
+/* Where an answer goes. */
+struct fh_reply_to {
+    struct fh_ops *ops;
+    struct fh_session *session;
+    uint64_t id;
+    enum fh_op_code code;
+    uint64_t arrived_ns; /* 0 = in this turn */
+};
+
+struct fh_reply_to fh_reply_to_ask(const struct fh_ask *);
+struct fh_reply_to fh_reply_to_op(const struct fh_op *);
+
+/* Queues prefix and head; `response` has its result set, id and status are filled in here. */
+void fh_reply_head(const struct fh_reply_to *, fh_response_head *response, int rc,
+                   uint32_t body_size);
+/* An error, or an OK that has nothing to say. */
+void fh_reply_plain(const struct fh_reply_to *, int rc);
+void fh_reply_object(const struct fh_reply_to *, const struct fh_object_view *, uint32_t body_size);
+/* The same with the bytes behind it. */
+void fh_reply_bytes(const struct fh_reply_to *, fh_response_head *, const void *body,
+                    uint32_t size);
+
+/* Sends what a reader has on offer and ends or queues it. The op is not the caller's any more. */
+void fh_op_send_reader(struct fh_op *);
+/* Opens a reader and answers, now or later. */
+int fh_ops_open_reader(struct fh_ask *, const struct fh_ref *, uint64_t offset, uint64_t size,
+                       bool tells_object);
+
+/* A reference to this zone from a handle of the wire: -EXDEV another zone's, -EINVAL none given. */
+FH_CHECKED int fh_ask_ref(const struct fh_ask *, const Farheap__V1__Handle *, struct fh_ref *out);
+FH_CHECKED int fh_ask_name(const struct fh_ask *, ProtobufCBinaryData name);
+FH_CHECKED int fh_ask_cond(const Farheap__V1__Condition *, bool of_name, struct fh_cond *out);
+
+#endif

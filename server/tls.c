@@ -1,0 +1,283 @@
+/*
+ * Theory.  What is sent is gathered into one record's worth of bytes first, so that many small
+ * replies make one record, and so that a write that has to be repeated offers the same bytes: they
+ * lie still in the session. Bytes count as taken when they are in that record.
+ *
+ * OpenSSL keeps errors in a queue per thread; it is emptied before each call, or an old error would
+ * be taken for a new one. SIGPIPE is ignored by the process.
+ *
+ * Invariants
+ *   [I1] record[sent .. size) is what the peer has not got yet; a write offers exactly that
+ */
+#include "tls.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct fh_tls_context {
+    SSL_CTX *ctx;
+};
+
+struct fh_tls {
+    SSL *ssl;
+    bool wants_write;
+    bool broken; /* no goodbye: the session is beyond repair */
+    size_t sent, size;
+    uint8_t *record; /* made when first needed */
+};
+
+static void context_problem(char problem[FH_TLS_PROBLEM_SIZE], const char *what)
+{
+    char text[160];
+
+    ERR_error_string_n(ERR_get_error(), text, sizeof text);
+    snprintf(problem, FH_TLS_PROBLEM_SIZE, "%.80s: %s", what, text);
+}
+
+static bool context_verify_clients(SSL_CTX *ctx, const struct fh_tls_opts *o)
+{
+    int mode = SSL_VERIFY_PEER | (o->require_client ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
+
+    if (SSL_CTX_load_verify_locations(ctx, o->ca_file, NULL) != 1)
+        return false;
+    SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(o->ca_file));
+    SSL_CTX_set_verify(ctx, mode, NULL);
+    SSL_CTX_set_verify_depth(ctx, 4);
+    return SSL_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT) == 1;
+}
+
+static void context_set_up(SSL_CTX *ctx)
+{
+    SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_num_tickets(ctx, 0);
+    SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"farheap", 7);
+}
+
+struct fh_tls_context *fh_tls_context_create(const struct fh_tls_opts *o,
+                                             char problem[FH_TLS_PROBLEM_SIZE])
+{
+    struct fh_tls_context *context = calloc(1, sizeof *context);
+    const char *what = "TLS";
+
+    ERR_clear_error();
+    problem[0] = 0;
+    if (!context || !(context->ctx = SSL_CTX_new(TLS_server_method())))
+        goto failed;
+    context_set_up(context->ctx);
+    what = o->cert_file;
+    if (SSL_CTX_use_certificate_chain_file(context->ctx, o->cert_file) != 1)
+        goto failed;
+    what = o->key_file;
+    if (SSL_CTX_use_PrivateKey_file(context->ctx, o->key_file, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(context->ctx) != 1)
+        goto failed;
+    what = o->ca_file;
+    if (o->ca_file && !context_verify_clients(context->ctx, o))
+        goto failed;
+    return context;
+
+failed:
+    context_problem(problem, what);
+    fh_tls_context_destroy(context);
+    return NULL;
+}
+
+void fh_tls_context_destroy(struct fh_tls_context *context)
+{
+    if (!context)
+        return;
+    SSL_CTX_free(context->ctx);
+    free(context);
+}
+
+struct fh_tls *fh_tls_create(struct fh_tls_context *context, int fd)
+{
+    struct fh_tls *t = calloc(1, sizeof *t);
+
+    if (!t)
+        return NULL;
+    ERR_clear_error();
+    t->ssl = SSL_new(context->ctx);
+    if (!t->ssl || SSL_set_fd(t->ssl, fd) != 1) {
+        SSL_free(t->ssl);
+        free(t);
+        return NULL;
+    }
+    SSL_set_accept_state(t->ssl);
+    return t;
+}
+
+void fh_tls_destroy(struct fh_tls *t)
+{
+    if (!t)
+        return;
+    ERR_clear_error();
+    if (!t->broken && SSL_is_init_finished(t->ssl) && t->sent == t->size)
+        SSL_shutdown(t->ssl);
+    ERR_clear_error();
+    SSL_free(t->ssl);
+    if (t->record)
+        explicit_bzero(t->record, FH_TLS_RECORD_SIZE);
+    free(t->record);
+    free(t);
+}
+
+/* What a call that did not succeed means. */
+static int tls_outcome(struct fh_tls *t, int returned)
+{
+    int saved = errno;
+
+    switch (SSL_get_error(t->ssl, returned)) {
+    case SSL_ERROR_WANT_READ:
+        t->wants_write = false;
+        return -EAGAIN;
+    case SSL_ERROR_WANT_WRITE:
+        t->wants_write = true;
+        return -EAGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        return 0;
+    case SSL_ERROR_SYSCALL:
+        t->broken = true;
+        return saved != 0 ? -saved : -ECONNRESET;
+    default:
+        t->broken = true;
+        return -EPROTO;
+    }
+}
+
+int fh_tls_accept(struct fh_tls *t)
+{
+    ERR_clear_error();
+    errno = 0;
+    int rc = SSL_accept(t->ssl);
+    if (rc == 1)
+        return 0;
+    rc = tls_outcome(t, rc);
+    return rc == 0 ? -ECONNRESET : rc;
+}
+
+ssize_t fh_tls_recv(struct fh_tls *t, void *buf, size_t size)
+{
+    size_t got;
+
+    ERR_clear_error();
+    errno = 0;
+    int rc = SSL_read_ex(t->ssl, buf, size, &got);
+    return rc == 1 ? (ssize_t)got : tls_outcome(t, rc);
+}
+
+/* Sends the record: 0 when it is gone. */
+static int tls_send_record(struct fh_tls *t)
+{
+    size_t sent;
+
+    while (t->sent < t->size) {
+        ERR_clear_error();
+        errno = 0;
+        int rc = SSL_write_ex(t->ssl, t->record + t->sent, t->size - t->sent, &sent);
+        if (rc != 1) {
+            rc = tls_outcome(t, rc);
+            return rc == 0 ? -ECONNRESET : rc;
+        }
+        t->sent += sent;
+    }
+    t->sent = 0;
+    t->size = 0;
+    return 0;
+}
+
+/* Fills the record from the iovecs, from byte `from` on; returns what fitted. */
+static size_t tls_gather(struct fh_tls *t, const struct iovec *iov, uint32_t count, size_t from)
+{
+    size_t before = t->size;
+
+    for (uint32_t i = 0; i < count && t->size < FH_TLS_RECORD_SIZE; i++) {
+        size_t part = iov[i].iov_len;
+        if (from >= part) {
+            from -= part;
+            continue;
+        }
+        part -= from;
+        if (part > FH_TLS_RECORD_SIZE - t->size)
+            part = FH_TLS_RECORD_SIZE - t->size;
+        memcpy(t->record + t->size, (const uint8_t *)iov[i].iov_base + from, part);
+        t->size += part;
+        from = 0;
+    }
+    return t->size - before;
+}
+
+ssize_t fh_tls_send(struct fh_tls *t, const struct iovec *iov, uint32_t count)
+{
+    size_t taken = 0;
+    int rc;
+
+    if (!t->record && !(t->record = malloc(FH_TLS_RECORD_SIZE)))
+        return -ENOMEM;
+    while ((rc = tls_send_record(t)) == 0) {
+        size_t part = tls_gather(t, iov, count, taken);
+        if (part == 0)
+            return (ssize_t)taken;
+        taken += part;
+    }
+    return rc == -EAGAIN && taken > 0 ? (ssize_t)taken : rc;
+}
+
+bool fh_tls_has_pending(const struct fh_tls *t)
+{
+    return SSL_has_pending(t->ssl) == 1;
+}
+
+bool fh_tls_has_unsent(const struct fh_tls *t)
+{
+    return t->sent < t->size;
+}
+
+bool fh_tls_wants_write(const struct fh_tls *t)
+{
+    return t->wants_write;
+}
+
+/* The first alternative name that identifies somebody. */
+static bool tls_alternative_name(X509 *cert, char name[FH_TLS_NAME_SIZE])
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    bool found = false;
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(names) && !found; i++) {
+        const GENERAL_NAME *one = sk_GENERAL_NAME_value(names, i);
+        if (one->type != GEN_DNS && one->type != GEN_EMAIL && one->type != GEN_URI)
+            continue;
+        const unsigned char *text = ASN1_STRING_get0_data(one->d.ia5);
+        int size = ASN1_STRING_length(one->d.ia5);
+        if (size > 0 && (size_t)size == strnlen((const char *)text, (size_t)size)) {
+            snprintf(name, FH_TLS_NAME_SIZE, "%.*s", size, (const char *)text);
+            found = true;
+        }
+    }
+    GENERAL_NAMES_free(names);
+    return found;
+}
+
+void fh_tls_peer_name(const struct fh_tls *t, char name[FH_TLS_NAME_SIZE])
+{
+    X509 *cert = SSL_get1_peer_certificate(t->ssl);
+
+    name[0] = 0;
+    if (!cert || SSL_get_verify_result(t->ssl) != X509_V_OK) {
+        X509_free(cert);
+        return;
+    }
+    if (!tls_alternative_name(cert, name))
+        X509_NAME_oneline(X509_get_subject_name(cert), name, FH_TLS_NAME_SIZE);
+    X509_free(cert);
+}

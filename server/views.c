@@ -1,0 +1,470 @@
+/*
+ * Theory.  A document is either a sum over figures, which every answer carries, or a list with an
+ * entry per zone, cache or class. Handles, names and keys appear in none of them.
+ */
+#include "views.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/ids.h"
+
+/* jansson's integers are signed; what does not fit is not a number we have. */
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static void put(json_t *object, const char *key, uint64_t value)
+{
+    json_object_set_new(object, key, number(value));
+}
+
+static void put_text(json_t *object, const char *key, const char *text)
+{
+    json_object_set_new(object, key, json_string(text));
+}
+
+static void put_bool(json_t *object, const char *key, bool value)
+{
+    json_object_set_new(object, key, json_boolean(value));
+}
+
+/* --- parts, on the zone's thread --- */
+
+static json_t *slabs_part(const struct fh_zone *zone)
+{
+    json_t *list = json_array();
+    struct fh_slab_cache_stats s;
+    uint64_t cursor = 0;
+
+    while (fh_slab_cache_next(&zone->heap.slab, &cursor, &s)) {
+        json_t *one = json_object();
+        put(one, "zone", zone->opts.index);
+        put(one, "tenant", s.tenant);
+        put(one, "size", s.object_size);
+        put(one, "slab_pages", s.slab_pages);
+        put(one, "slab_objects", s.slab_objects);
+        put(one, "slabs", s.slabs);
+        put(one, "full", s.full);
+        put(one, "partial", s.partial);
+        put(one, "empty", s.empty);
+        put(one, "used", s.used);
+        put(one, "free", s.free);
+        put(one, "pages", s.pages);
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static json_t *buddy_part(const struct fh_zone *zone, const struct fh_figures *f)
+{
+    const struct fh_space_stats *space = &f->engine.heap.space;
+    json_t *one = json_object();
+    json_t *classes = json_array();
+
+    put(one, "zone", zone->opts.index);
+    put_text(one, "system", space->system);
+    put(one, "arenas", space->arenas_open);
+    put(one, "break_bytes", space->break_pages * FH_PAGE_SIZE);
+    put(one, "segments", space->segments);
+    put(one, "segment_bytes", space->segment_pages * FH_PAGE_SIZE);
+    put(one, "used_bytes", space->used_pages * FH_PAGE_SIZE);
+    put(one, "largest_free_bytes", space->largest_free_pages * FH_PAGE_SIZE);
+    for (uint32_t class = 0; class < f->buddy_classes; class++) {
+        const struct fh_buddy_class_stats *c = &f->buddy[class];
+        json_t *row = json_object();
+        put(row, "class", class);
+        put(row, "block_bytes", c->block_pages * FH_PAGE_SIZE);
+        put(row, "free", c->free_blocks);
+        put(row, "used", c->used_blocks);
+        put(row, "splits", c->splits);
+        put(row, "merges", c->merges);
+        json_array_append_new(classes, row);
+    }
+    json_object_set_new(one, "classes", classes);
+    return one;
+}
+
+/* --- the map of pages --- */
+
+enum map_kind { MAP_NOTHING, MAP_DIRTY, MAP_CLEAN, MAP_SWAP, MAP_READING, MAP_FAILED, MAP_KINDS };
+static const char map_glyphs[MAP_KINDS + 1] = ".#=sr!";
+
+static enum map_kind map_kind_of(const struct fh_zone *zone, struct fh_page page)
+{
+    struct fh_entry entry = fh_pagetable_get(&zone->pager.table, page);
+
+    switch (fh_entry_state(entry)) {
+    case FH_PAGE_FRAME:
+        return fh_frames_record(&zone->pager.frames, fh_entry_frame(entry))->dirty ? MAP_DIRTY
+                                                                                   : MAP_CLEAN;
+    case FH_PAGE_SLOT:
+        return MAP_SWAP;
+    case FH_PAGE_READING:
+        return MAP_READING;
+    case FH_PAGE_FAILED:
+        return MAP_FAILED;
+    case FH_PAGE_NOTHING:
+        break;
+    }
+    return MAP_NOTHING;
+}
+
+static char map_glyph(const struct fh_zone *zone, uint64_t first, uint64_t end)
+{
+    uint64_t counts[MAP_KINDS] = {0};
+    uint64_t something = 0;
+    enum map_kind best = MAP_NOTHING;
+
+    /* Pages that are NOTHING are not visited: an object of 1 TiB costs what was written of it. */
+    for (struct fh_page page = {first};; page.v++) {
+        page = fh_pagetable_next(&zone->pager.table, page, (struct fh_page){end});
+        if (page.v >= end)
+            break;
+        counts[map_kind_of(zone, page)]++;
+        something++;
+    }
+    if (counts[MAP_FAILED] > 0)
+        return map_glyphs[MAP_FAILED];
+    counts[MAP_NOTHING] = end - first - something;
+    for (enum map_kind kind = MAP_DIRTY; kind < MAP_KINDS; kind++)
+        if (counts[kind] > counts[best])
+            best = kind;
+    return map_glyphs[best];
+}
+
+/* The end of the last page that is something, below the break. */
+static uint64_t map_end(const struct fh_zone *zone, uint64_t brk)
+{
+    const struct fh_pagetable *table = &zone->pager.table;
+    uint64_t arena = (brk + FH_ARENA_PAGES - 1) >> FH_ARENA_PAGE_SHIFT;
+
+    while (arena > 0 && !table->tables[arena - 1].entries)
+        arena--;
+    if (arena == 0)
+        return 0;
+    uint64_t first = (arena - 1) << FH_ARENA_PAGE_SHIFT;
+    uint64_t last = first;
+    for (struct fh_page page = {first}; page.v < first + FH_ARENA_PAGES; page.v++) {
+        page = fh_pagetable_next(table, page, (struct fh_page){first + FH_ARENA_PAGES});
+        if (page.v < first + FH_ARENA_PAGES)
+            last = page.v + 1;
+    }
+    return last;
+}
+
+uint64_t fh_view_page_map(const struct fh_zone *zone, char map[FH_VIEW_GLYPHS_MAX + 1])
+{
+    struct fh_heap_stats heap;
+    uint64_t pages, group = 1, glyphs = 0;
+
+    fh_heap_stats(&zone->heap, &heap);
+    pages = map_end(zone, heap.space.break_pages);
+    while (pages > group * FH_VIEW_GLYPHS_MAX)
+        group *= 2;
+    for (uint64_t first = 0; first < pages; first += group)
+        map[glyphs++] = map_glyph(zone, first, first + group < pages ? first + group : pages);
+    map[glyphs] = 0;
+    return group;
+}
+
+static json_t *pages_part(const struct fh_zone *zone)
+{
+    char map[FH_VIEW_GLYPHS_MAX + 1];
+    json_t *one = json_object();
+
+    put(one, "zone", zone->opts.index);
+    put(one, "pages_per_glyph", fh_view_page_map(zone, map));
+    put_text(one, "map", map);
+    return one;
+}
+
+struct fh_view_answer *fh_view_answer_create(const char *view, const struct fh_zone *zone,
+                                             const struct fh_counters *counters)
+{
+    struct fh_view_answer *a = calloc(1, sizeof *a);
+
+    if (!a)
+        return NULL;
+    a->figures.zone = zone->opts.index;
+    a->figures.answered = true;
+    a->figures.counters = *counters;
+    fh_figures_of_zone(&a->figures, zone);
+    if (strcmp(view, "slabs") == 0)
+        a->json = slabs_part(zone);
+    else if (strcmp(view, "buddy") == 0)
+        a->json = buddy_part(zone, &a->figures);
+    else if (strcmp(view, "pages") == 0)
+        a->json = pages_part(zone);
+    return a;
+}
+
+void fh_view_answer_destroy(struct fh_view_answer *a)
+{
+    if (!a)
+        return;
+    json_decref(a->json);
+    free(a);
+}
+
+/* --- documents, on the asker's thread --- */
+
+struct view_sums {
+    struct fh_pager_stats pager;
+    struct fh_reclaim_stats reclaim;
+    struct fh_space_stats space;
+    struct fh_slab_stats slab;
+    uint64_t objects, names, object_bytes, metadata_bytes;
+    uint64_t requests, connections, slab_caches;
+    uint64_t swap_total, swap_used, swap_quarantined;
+    bool direct;
+    const char *buddy;
+};
+
+static void sum_pager(struct view_sums *sum, const struct fh_pager_stats *p)
+{
+    sum->pager.frames_total += p->frames_total;
+    sum->pager.frames_free += p->frames_free;
+    sum->pager.pages_frame += p->pages_frame;
+    sum->pager.pages_slot += p->pages_slot + p->pages_reading;
+    sum->pager.pages_failed += p->pages_failed;
+    sum->pager.faults_first_write += p->faults_first_write;
+    sum->pager.faults_swap += p->faults_swap;
+    sum->pager.faults_copy_on_write += p->faults_copy_on_write;
+    sum->pager.pages_lost += p->pages_lost;
+    sum->pager.parked_now += p->parked_now;
+    sum->pager.parked_total += p->parked_total;
+    sum->swap_total += p->swap.slots_total;
+    sum->swap_used += p->swap.slots_used;
+    sum->swap_quarantined += p->swap.slots_quarantined;
+    sum->direct = p->swap.direct;
+}
+
+static void sum_heap(struct view_sums *sum, const struct fh_heap_stats *h)
+{
+    sum->space.arenas_open += h->space.arenas_open;
+    sum->space.break_pages += h->space.break_pages;
+    sum->space.segments += h->space.segments;
+    sum->space.used_pages += h->space.used_pages + h->space.segment_pages;
+    if (h->space.largest_free_pages > sum->space.largest_free_pages)
+        sum->space.largest_free_pages = h->space.largest_free_pages;
+    sum->slab_caches += h->slab.caches;
+    sum->slab.slabs += h->slab.slabs;
+    sum->slab.used += h->slab.used;
+    sum->slab.free += h->slab.free;
+    sum->slab.pages += h->slab.pages;
+}
+
+static void sum_zone(struct view_sums *sum, const struct fh_figures *f)
+{
+    const struct fh_zone_stats *e = &f->engine;
+
+    sum_pager(sum, &e->pager);
+    sum_heap(sum, &e->heap);
+    sum->reclaim.clean += e->reclaim.clean;
+    sum->reclaim.dirty += e->reclaim.dirty;
+    sum->reclaim.zero += e->reclaim.zero;
+    if (e->reclaim.pressure > sum->reclaim.pressure)
+        sum->reclaim.pressure = e->reclaim.pressure;
+    sum->objects += e->objects;
+    sum->names += e->names;
+    sum->object_bytes += e->object_bytes;
+    sum->metadata_bytes += e->metadata_bytes;
+    sum->connections += f->counters.connections_now;
+    sum->buddy = e->buddy;
+    for (unsigned op = 0; op < FH_OP_CODES; op++)
+        for (unsigned status = 0; status < FH_STATUS_COUNT; status++)
+            sum->requests += f->counters.requests[op][status];
+}
+
+static json_t *member(json_t *document, const char *key)
+{
+    json_t *object = json_object();
+
+    json_object_set_new(document, key, object);
+    return object;
+}
+
+static void info_memory(json_t *document, const struct view_sums *sum)
+{
+    const struct fh_pager_stats *p = &sum->pager;
+    json_t *o = member(document, "memory");
+
+    put(o, "bytes", p->frames_total * FH_PAGE_SIZE);
+    put(o, "frames_total", p->frames_total);
+    put(o, "frames_free", p->frames_free);
+    put(o, "frames_used", p->frames_total - p->frames_free);
+    o = member(document, "pages");
+    put(o, "frame", p->pages_frame);
+    put(o, "slot", p->pages_slot);
+    put(o, "failed", p->pages_failed);
+    put(o, "nothing", sum->space.used_pages > p->pages_frame + p->pages_slot + p->pages_failed
+                          ? sum->space.used_pages - p->pages_frame - p->pages_slot - p->pages_failed
+                          : 0);
+    o = member(document, "faults");
+    put(o, "first_write", p->faults_first_write);
+    put(o, "swap", p->faults_swap);
+    put(o, "copy_on_write", p->faults_copy_on_write);
+    o = member(document, "reclaimed");
+    put(o, "clean", sum->reclaim.clean);
+    put(o, "dirty", sum->reclaim.dirty);
+    put(o, "zero", sum->reclaim.zero);
+}
+
+static void info_swap(json_t *document, const struct view_sums *sum, const char *backend)
+{
+    json_t *o = member(document, "swap");
+
+    put(o, "total_bytes", sum->swap_total * FH_PAGE_SIZE);
+    put(o, "used_bytes", sum->swap_used * FH_PAGE_SIZE);
+    put(o, "quarantined_bytes", sum->swap_quarantined * FH_PAGE_SIZE);
+    put_bool(o, "direct", sum->direct);
+    put_text(o, "backend", backend);
+}
+
+static void info_objects(json_t *document, const struct view_sums *sum)
+{
+    json_t *o = member(document, "objects");
+
+    put(o, "count", sum->objects);
+    put(o, "names", sum->names);
+    put(o, "bytes", sum->object_bytes);
+    o = member(document, "space");
+    put(o, "arenas", sum->space.arenas_open);
+    put(o, "break_bytes", sum->space.break_pages * FH_PAGE_SIZE);
+    put(o, "segments", sum->space.segments);
+    put(o, "used_bytes", sum->space.used_pages * FH_PAGE_SIZE);
+    put(o, "largest_free_bytes", sum->space.largest_free_pages * FH_PAGE_SIZE);
+    o = member(document, "slabs");
+    put(o, "count", sum->slab.slabs);
+    put(o, "caches", sum->slab_caches);
+    put(o, "used_objects", sum->slab.used);
+    put(o, "free_objects", sum->slab.free);
+    put(o, "pages", sum->slab.pages);
+}
+
+static json_t *info_document(const struct fh_node_figures *node, const struct view_sums *sum,
+                             uint32_t zones)
+{
+    static const char *const pressures[] = {"ok", "reclaiming", "parking", "full"};
+    json_t *d = json_object();
+    json_t *o;
+
+    put_text(d, "schema", "farheap-info/1");
+    put_text(d, "version", FARHEAP_VERSION);
+    put_text(d, "node", node->node);
+    put(d, "uptime_ms", node->uptime_ms);
+    put(d, "zones", zones);
+    put_text(d, "io", node->io);
+    put_bool(d, "tls", node->tls);
+    put_text(d, "buddy", sum->buddy ? sum->buddy : "");
+    put_text(d, "pressure", pressures[sum->reclaim.pressure]);
+    put(d, "rss_bytes", node->rss_bytes);
+    put(d, "region_bytes", node->region_bytes);
+    put(d, "metadata_bytes", sum->metadata_bytes);
+    info_memory(d, sum);
+    info_swap(d, sum, node->io);
+    info_objects(d, sum);
+    o = member(d, "requests");
+    put(o, "total", sum->requests);
+    put(o, "parked_now", sum->pager.parked_now);
+    put(o, "parked_total", sum->pager.parked_total);
+    o = member(d, "connections");
+    put(o, "now", sum->connections);
+    put(o, "total", node->accepted[0] + node->accepted[1]);
+    return d;
+}
+
+static json_t *zones_row(const struct fh_figures *f)
+{
+    const struct fh_zone_stats *e = &f->engine;
+    json_t *o = json_object();
+
+    put(o, "zone", f->zone);
+    put(o, "frames_total", e->pager.frames_total);
+    put(o, "frames_free", e->pager.frames_free);
+    put(o, "swap_total_bytes", e->pager.swap.slots_total * FH_PAGE_SIZE);
+    put(o, "swap_used_bytes", e->pager.swap.slots_used * FH_PAGE_SIZE);
+    put(o, "objects", e->objects);
+    put(o, "object_bytes", e->object_bytes);
+    put(o, "connections", f->counters.connections_now);
+    put(o, "parked", e->pager.parked_now);
+    put(o, "lag_us", f->counters.turn_ns_worst / 1000);
+    return o;
+}
+
+static json_t *config_document(const struct fh_config *config)
+{
+    json_t *d = json_object();
+    json_t *list = json_array();
+
+    put_text(d, "schema", "farheap-config/1");
+    for (unsigned k = 0; k < FH_CONFIG_KEYS; k++) {
+        char value[1024];
+        json_t *o = json_object();
+        fh_config_value(config, k, value, sizeof value);
+        put_text(o, "key", fh_config_key_name(k));
+        put_text(o, "value", value);
+        put_text(o, "origin", fh_config_origin_name(config->origin[k]));
+        json_array_append_new(list, o);
+    }
+    json_object_set_new(d, "config", list);
+    return d;
+}
+
+/* A list under `key`, of what the zones' parts hold. */
+static json_t *list_document(const char *schema, const char *key,
+                             struct fh_view_answer *const *answers, uint32_t count, bool rows)
+{
+    json_t *d = json_object();
+    json_t *list = json_array();
+
+    put_text(d, "schema", schema);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!answers[i])
+            continue;
+        if (rows)
+            json_array_append_new(list, zones_row(&answers[i]->figures));
+        else if (json_is_array((json_t *)answers[i]->json))
+            json_array_extend(list, answers[i]->json);
+        else
+            json_array_append(list, answers[i]->json);
+    }
+    json_object_set_new(d, key, list);
+    return d;
+}
+
+static json_t *view_document(const char *view, const struct fh_node_figures *node,
+                             const struct fh_config *config, struct fh_view_answer *const *answers,
+                             uint32_t count)
+{
+    struct view_sums sum = {.buddy = NULL};
+
+    if (strcmp(view, "config") == 0)
+        return config_document(config);
+    if (strcmp(view, "zones") == 0)
+        return list_document("farheap-zones/1", "zones", answers, count, true);
+    if (strcmp(view, "slabs") == 0)
+        return list_document("farheap-slabs/1", "caches", answers, count, false);
+    if (strcmp(view, "buddy") == 0)
+        return list_document("farheap-buddy/1", "zones", answers, count, false);
+    if (strcmp(view, "pages") == 0)
+        return list_document("farheap-pages/1", "zones", answers, count, false);
+    for (uint32_t i = 0; i < count; i++)
+        if (answers[i])
+            sum_zone(&sum, &answers[i]->figures);
+    return info_document(node, &sum, count);
+}
+
+char *fh_view_render(const char *view, const struct fh_node_figures *node,
+                     const struct fh_config *config, struct fh_view_answer *const *answers,
+                     uint32_t count)
+{
+    json_t *document = view_document(view, node, config, answers, count);
+    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+
+    json_decref(document);
+    return text;
+}
