@@ -1,0 +1,157 @@
+/*
+ * Theory.  Lists are comma separated without blanks; an item is copied out before it is taken
+ * apart. A list that ends in a comma, or has an item that is not understood, is refused as a whole.
+ */
+#include "client/bench/args.h"
+
+#include "client/bench/units.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Takes the next item of a comma separated list into `item`; false at the end, or at what is too
+ * long or has a comma behind it. */
+static bool list_next(const char **at, char *item, size_t room)
+{
+    size_t size = strcspn(*at, ",");
+
+    if (**at == '\0' || size >= room || ((*at)[size] == ',' && (*at)[size + 1] == '\0'))
+        return false;
+    memcpy(item, *at, size);
+    item[size] = '\0';
+    *at += size + ((*at)[size] == ',');
+    return true;
+}
+
+int fh_args_u32(const char *text, uint64_t most, uint32_t *out)
+{
+    uint64_t value;
+
+    if (fh_units_count(text, &value) != 0 || value > most)
+        return -EINVAL;
+    *out = (uint32_t)value;
+    return 0;
+}
+
+int fh_args_workload(struct fh_bench_options *o, const char *text)
+{
+    memset(o->mix, 0, sizeof(o->mix));
+    o->workload = text;
+    if (strcmp(text, "raw-rw") == 0) {
+        o->mix[FH_OP_READ] = o->mix[FH_OP_WRITE] = 50;
+        return 0;
+    }
+    if (strlen(text) != 1 || *text < 'a' || *text > 'c')
+        return -EINVAL;
+    o->mix[FH_OP_GET] = *text == 'a' ? 50 : *text == 'b' ? 95 : 100;
+    o->mix[FH_OP_PUT] = 100 - o->mix[FH_OP_GET];
+    return 0;
+}
+
+static int parse_mix_item(struct fh_bench_options *o, char *item)
+{
+    char *value = strchr(item, '=');
+
+    if (value == NULL)
+        return -EINVAL;
+    *value++ = '\0';
+    for (int op = 0; op < FH_OP_DELETE; op++)
+        if (strcmp(item, fh_op_name((enum fh_op)op)) == 0)
+            return fh_args_u32(value, 1000000, &o->mix[op]);
+    return -EINVAL;
+}
+
+int fh_args_mix(struct fh_bench_options *o, const char *text)
+{
+    uint64_t sum = 0;
+    char item[32];
+
+    memset(o->mix, 0, sizeof(o->mix));
+    o->workload = "mix";
+    while (list_next(&text, item, sizeof(item)))
+        if (parse_mix_item(o, item) != 0)
+            return -EINVAL;
+    for (int op = 0; op < FH_OPS; op++)
+        sum += o->mix[op];
+    return *text == '\0' && sum > 0 ? 0 : -EINVAL;
+}
+
+int fh_args_dist(struct fh_bench_options *o, const char *text)
+{
+    char *end;
+
+    if (strcmp(text, "uniform") == 0 || strcmp(text, "seq") == 0) {
+        o->dist = *text == 'u' ? FH_DIST_UNIFORM : FH_DIST_SEQ;
+        return 0;
+    }
+    o->dist = FH_DIST_ZIPF;
+    o->theta = 0.99;
+    if (strcmp(text, "zipf") == 0)
+        return 0;
+    if (strncmp(text, "zipf:", 5) != 0)
+        return -EINVAL;
+    o->theta = strtod(text + 5, &end);
+    return *end == '\0' && o->theta >= 0.01 && o->theta <= 10.0 ? 0 : -EINVAL;
+}
+
+static int parse_size_item(struct fh_sizes *s, char *item)
+{
+    char *weight = strchr(item, ':');
+    uint32_t i = s->count;
+
+    if (i == FH_SIZES_MAX)
+        return -EINVAL;
+    s->weight[i] = 1;
+    if (weight != NULL) {
+        *weight++ = '\0';
+        if (fh_args_u32(weight, 1000000, &s->weight[i]) != 0 || s->weight[i] == 0)
+            return -EINVAL;
+    }
+    if (fh_units_size(item, &s->bytes[i]) != 0 || s->bytes[i] == 0 || s->bytes[i] > 64u << 20)
+        return -EINVAL;
+    s->weights += s->weight[i];
+    if (s->bytes[i] > s->bytes_max)
+        s->bytes_max = s->bytes[i];
+    s->count++;
+    return 0;
+}
+
+int fh_args_sizes(struct fh_sizes *s, const char *text)
+{
+    char item[48];
+
+    *s = (struct fh_sizes){0};
+    while (list_next(&text, item, sizeof(item)))
+        if (parse_size_item(s, item) != 0)
+            return -EINVAL;
+    return *text == '\0' && s->count > 0 ? 0 : -EINVAL;
+}
+
+int fh_args_percents(struct fh_bench_options *o, const char *text)
+{
+    char item[16];
+
+    o->percent_count = 0;
+    while (list_next(&text, item, sizeof(item))) {
+        char *end;
+        double percent = strtod(item, &end);
+
+        if (o->percent_count == FH_PERCENTS_MAX || *end != '\0' || end == item ||
+            !(percent > 0.0 && percent <= 100.0))
+            return -EINVAL;
+        o->percents[o->percent_count++] = percent;
+    }
+    return *text == '\0' && o->percent_count > 0 ? 0 : -EINVAL;
+}
+
+uint64_t fh_sizes_of(const struct fh_sizes *s, uint64_t object, uint64_t seed)
+{
+    struct fh_random r = {seed ^ (object * UINT64_C(0x9e3779b97f4a7c15))};
+    uint64_t draw = fh_random_below(&r, s->weights);
+    uint32_t i = 0;
+
+    while (draw >= s->weight[i])
+        draw -= s->weight[i++];
+    return s->bytes[i];
+}

@@ -1,0 +1,162 @@
+/*
+ * Theory.  A gate is read once, before the run, so that a misspelt one costs no minutes; it is held
+ * against the tally of each target. A gate about an operation that never succeeded does not hold:
+ * no latency is not a good latency.
+ */
+#include "client/bench/gate.h"
+
+#include "client/bench/units.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int gate_parse_op(const char **at, struct fh_gate *g)
+{
+    for (int op = 0; op < FH_OP_DELETE; op++) {
+        const char *name = fh_op_name((enum fh_op)op);
+        size_t size = strlen(name);
+
+        if (strncmp(*at, name, size) != 0 || (*at)[size] != '.')
+            continue;
+        g->op = (enum fh_op)op;
+        *at += size + 1;
+        return 0;
+    }
+    g->op = FH_OPS;
+    return strncmp(*at, "errors", 6) == 0 ? 0 : -EINVAL;
+}
+
+static int gate_parse_percent(const char **at, struct fh_gate *g)
+{
+    char *end;
+
+    if (**at != 'p' || (*at)[1] < '0' || (*at)[1] > '9')
+        return -EINVAL;
+    g->what = FH_GATE_PERCENTILE;
+    g->percent = strtod(*at + 1, &end);
+    *at = end;
+    return g->percent > 0.0 && g->percent <= 100.0 ? 0 : -EINVAL;
+}
+
+static int gate_parse_what(const char **at, struct fh_gate *g)
+{
+    static const struct {
+        const char *text;
+        enum fh_gate_what what;
+    } words[] = {{"mean", FH_GATE_MEAN},
+                 {"max", FH_GATE_MAX},
+                 {"ops", FH_GATE_OPS},
+                 {"errors", FH_GATE_ERRORS}};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strncmp(*at, words[i].text, strlen(words[i].text)) != 0)
+            continue;
+        g->what = words[i].what;
+        *at += strlen(words[i].text);
+        return 0;
+    }
+    return gate_parse_percent(at, g);
+}
+
+static int gate_parse_compare(const char **at, struct fh_gate *g)
+{
+    static const struct {
+        const char *text;
+        enum fh_gate_compare compare;
+    } signs[] = {
+        {"<=", FH_AT_MOST}, {">=", FH_AT_LEAST}, {"==", FH_EQUAL}, {"<", FH_LESS}, {">", FH_MORE}};
+
+    for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
+        if (strncmp(*at, signs[i].text, strlen(signs[i].text)) != 0)
+            continue;
+        g->compare = signs[i].compare;
+        *at += strlen(signs[i].text);
+        return 0;
+    }
+    return -EINVAL;
+}
+
+static int gate_parse_value(const char *at, struct fh_gate *g)
+{
+    bool is_count = g->what == FH_GATE_OPS || g->what == FH_GATE_ERRORS;
+    uint64_t value;
+    int rc = is_count ? fh_units_count(at, &value) : fh_units_time(at, &value);
+
+    if (rc == 0)
+        g->value = (double)value;
+    return rc;
+}
+
+int fh_gate_parse(const char *text, struct fh_gate *out)
+{
+    struct fh_gate g = {.text = text, .op = FH_OPS, .what = FH_GATE_RATE};
+    const char *at = text;
+    int rc;
+
+    if (strcmp(text, "rate") == 0) {
+        g.compare = FH_AT_LEAST;
+        g.value = 99.0;
+        *out = g;
+        return 0;
+    }
+    if ((rc = gate_parse_op(&at, &g)) != 0 || (rc = gate_parse_what(&at, &g)) != 0 ||
+        (rc = gate_parse_compare(&at, &g)) != 0 || (rc = gate_parse_value(at, &g)) != 0)
+        return rc;
+    *out = g;
+    return 0;
+}
+
+static double gate_found(const struct fh_gate *g, const struct fh_tally *t)
+{
+    const struct fh_tally_op *o = g->op == FH_OPS ? NULL : &t->ops[g->op];
+
+    switch (g->what) {
+    case FH_GATE_PERCENTILE:
+        return (double)fh_hist_percentile(&o->latency, g->percent);
+    case FH_GATE_MEAN:
+        return fh_hist_mean(&o->latency);
+    case FH_GATE_MAX:
+        return (double)o->latency.max_ns;
+    case FH_GATE_OPS:
+        return t->elapsed_ns == 0 ? 0 : (double)o->latency.count * 1e9 / (double)t->elapsed_ns;
+    case FH_GATE_ERRORS:
+        return (double)(o != NULL ? o->failed : fh_tally_failed(t));
+    case FH_GATE_RATE:
+        return fh_tally_rate_percent(t);
+    }
+    return 0.0;
+}
+
+bool fh_gate_holds(const struct fh_gate *g, const struct fh_tally *t, double *found)
+{
+    *found = gate_found(g, t);
+    if (g->what != FH_GATE_ERRORS && g->op != FH_OPS && t->ops[g->op].latency.count == 0)
+        return false;
+    switch (g->compare) {
+    case FH_LESS:
+        return *found < g->value;
+    case FH_AT_MOST:
+        return *found <= g->value;
+    case FH_MORE:
+        return *found > g->value;
+    case FH_AT_LEAST:
+        return *found >= g->value;
+    case FH_EQUAL:
+        break;
+    }
+    return !(*found < g->value) && !(*found > g->value);
+}
+
+void fh_gate_show(const struct fh_gate *g, double value, char *out, size_t room)
+{
+    char text[FH_UNITS_TEXT];
+
+    if (g->what == FH_GATE_RATE)
+        snprintf(out, room, "%.1f%%", value);
+    else if (g->what == FH_GATE_OPS || g->what == FH_GATE_ERRORS)
+        snprintf(out, room, "%s", fh_units_show_count(text, (uint64_t)value));
+    else
+        snprintf(out, room, "%s", fh_units_show_time(text, value));
+}

@@ -1,0 +1,391 @@
+/*
+ * Theory.  One struct for all calls keeps what is common (name, handle, range, condition) in one
+ * place; packing is one line per field and kind. An answer is believed only as far as it fits the
+ * question: the right kind of result, a body no longer than the room for it.
+ */
+#include "client/call.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/handle.h"
+#include "proto/status.h"
+
+static const struct {
+    const char *word;
+    bool read_only;
+    bool by_name; /* of what is printed behind the word; else the handle */
+} kinds[FH_CALL_KINDS] = {
+    [FH_CALL_PING] = {"ping", true, true},        [FH_CALL_INFO] = {"view", true, true},
+    [FH_CALL_ALLOC] = {"alloc", false, true},     [FH_CALL_FREE] = {"free", false, false},
+    [FH_CALL_RESIZE] = {"resize", false, false},  [FH_CALL_READ] = {"read", true, false},
+    [FH_CALL_WRITE] = {"write", false, false},    [FH_CALL_ZERO] = {"zero", false, false},
+    [FH_CALL_CAS] = {"cas", false, false},        [FH_CALL_ADD] = {"add", false, false},
+    [FH_CALL_STAT] = {"stat", true, false},       [FH_CALL_PUT] = {"put", false, true},
+    [FH_CALL_PUBLISH] = {"publish", false, true}, [FH_CALL_GET] = {"get", true, true},
+    [FH_CALL_LOOKUP] = {"lookup", true, true},    [FH_CALL_DELETE] = {"delete", false, true},
+    [FH_CALL_LIST] = {"list", true, true},
+};
+
+bool fh_call_is_read_only(const struct fh_call *call)
+{
+    return kinds[call->kind].read_only;
+}
+
+/* --- packing */
+
+/* The parts a head may point at, so that all live as long as the head. */
+struct parts {
+    Farheap__V1__Handle handle;
+    Farheap__V1__Condition condition;
+    union {
+        Farheap__V1__Ping ping;
+        Farheap__V1__Info info;
+        Farheap__V1__Alloc alloc;
+        Farheap__V1__Free free;
+        Farheap__V1__Resize resize;
+        Farheap__V1__Read read;
+        Farheap__V1__Write write;
+        Farheap__V1__Zero zero;
+        Farheap__V1__CompareSwap cas;
+        Farheap__V1__FetchAdd add;
+        Farheap__V1__Stat stat;
+        Farheap__V1__Put put;
+        Farheap__V1__Get get;
+        Farheap__V1__Lookup lookup;
+        Farheap__V1__Delete delete_;
+        Farheap__V1__List list;
+    } op;
+};
+
+static Farheap__V1__Handle *handle_of(const struct fh_call *call, struct parts *parts)
+{
+    farheap__v1__handle__init(&parts->handle);
+    parts->handle.address = call->handle.address;
+    parts->handle.key = call->handle.key;
+    return &parts->handle;
+}
+
+static Farheap__V1__Condition *condition_of(const struct fh_call *call, struct parts *parts)
+{
+    if (!call->if_absent && call->if_version == 0)
+        return NULL;
+    farheap__v1__condition__init(&parts->condition);
+    parts->condition.if_absent = call->if_absent;
+    parts->condition.if_version = call->if_version;
+    return &parts->condition;
+}
+
+static ProtobufCBinaryData name_of(const struct fh_call *call)
+{
+    return (ProtobufCBinaryData){call->name_size, (uint8_t *)(uintptr_t)call->name};
+}
+
+static void fill_service(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    if (call->kind == FH_CALL_PING) {
+        farheap__v1__ping__init(&parts->op.ping);
+        head->op_case = FARHEAP__V1__REQUEST__OP_PING;
+        head->ping = &parts->op.ping;
+        return;
+    }
+    farheap__v1__info__init(&parts->op.info);
+    parts->op.info.view = name_of(call);
+    head->op_case = FARHEAP__V1__REQUEST__OP_INFO;
+    head->info = &parts->op.info;
+}
+
+static void fill_alloc(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__alloc__init(&parts->op.alloc);
+    parts->op.alloc.size = call->size;
+    parts->op.alloc.ttl_ms = call->ttl_ms;
+    head->op_case = FARHEAP__V1__REQUEST__OP_ALLOC;
+    head->alloc = &parts->op.alloc;
+}
+
+static void fill_free(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__free__init(&parts->op.free);
+    parts->op.free.handle = handle_of(call, parts);
+    head->op_case = FARHEAP__V1__REQUEST__OP_FREE;
+    head->free = &parts->op.free;
+}
+
+static void fill_resize(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__resize__init(&parts->op.resize);
+    parts->op.resize.handle = handle_of(call, parts);
+    parts->op.resize.size = call->size;
+    parts->op.resize.condition = condition_of(call, parts);
+    head->op_case = FARHEAP__V1__REQUEST__OP_RESIZE;
+    head->resize = &parts->op.resize;
+}
+
+static void fill_read(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__read__init(&parts->op.read);
+    parts->op.read.handle = handle_of(call, parts);
+    parts->op.read.offset = call->offset;
+    parts->op.read.size = call->size;
+    head->op_case = FARHEAP__V1__REQUEST__OP_READ;
+    head->read = &parts->op.read;
+}
+
+static void fill_write(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__write__init(&parts->op.write);
+    parts->op.write.handle = handle_of(call, parts);
+    parts->op.write.offset = call->offset;
+    parts->op.write.condition = condition_of(call, parts);
+    head->op_case = FARHEAP__V1__REQUEST__OP_WRITE;
+    head->write = &parts->op.write;
+}
+
+static void fill_zero(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__zero__init(&parts->op.zero);
+    parts->op.zero.handle = handle_of(call, parts);
+    parts->op.zero.offset = call->offset;
+    parts->op.zero.size = call->size;
+    parts->op.zero.condition = condition_of(call, parts);
+    head->op_case = FARHEAP__V1__REQUEST__OP_ZERO;
+    head->zero = &parts->op.zero;
+}
+
+static void fill_cas(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__compare_swap__init(&parts->op.cas);
+    parts->op.cas.handle = handle_of(call, parts);
+    parts->op.cas.offset = call->offset;
+    parts->op.cas.expected = call->expected;
+    parts->op.cas.desired = call->value;
+    head->op_case = FARHEAP__V1__REQUEST__OP_COMPARE_SWAP;
+    head->compare_swap = &parts->op.cas;
+}
+
+static void fill_add(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__fetch_add__init(&parts->op.add);
+    parts->op.add.handle = handle_of(call, parts);
+    parts->op.add.offset = call->offset;
+    parts->op.add.delta = call->value;
+    head->op_case = FARHEAP__V1__REQUEST__OP_FETCH_ADD;
+    head->fetch_add = &parts->op.add;
+}
+
+static void fill_stat(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__stat__init(&parts->op.stat);
+    if (call->name_size > 0)
+        parts->op.stat.name = name_of(call);
+    else
+        parts->op.stat.handle = handle_of(call, parts);
+    head->op_case = FARHEAP__V1__REQUEST__OP_STAT;
+    head->stat = &parts->op.stat;
+}
+
+static void fill_put(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__put__init(&parts->op.put);
+    parts->op.put.name = name_of(call);
+    parts->op.put.ttl_ms = call->ttl_ms;
+    parts->op.put.condition = condition_of(call, parts);
+    if (call->kind == FH_CALL_PUBLISH)
+        parts->op.put.handle = handle_of(call, parts);
+    head->op_case = FARHEAP__V1__REQUEST__OP_PUT;
+    head->put = &parts->op.put;
+}
+
+static void fill_get(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__get__init(&parts->op.get);
+    parts->op.get.name = name_of(call);
+    parts->op.get.offset = call->offset;
+    parts->op.get.size = call->size;
+    parts->op.get.condition = condition_of(call, parts);
+    head->op_case = FARHEAP__V1__REQUEST__OP_GET;
+    head->get = &parts->op.get;
+}
+
+static void fill_lookup(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__lookup__init(&parts->op.lookup);
+    parts->op.lookup.name = name_of(call);
+    head->op_case = FARHEAP__V1__REQUEST__OP_LOOKUP;
+    head->lookup = &parts->op.lookup;
+}
+
+static void fill_delete(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__delete__init(&parts->op.delete_);
+    parts->op.delete_.name = name_of(call);
+    parts->op.delete_.condition = condition_of(call, parts);
+    head->op_case = FARHEAP__V1__REQUEST__OP_DELETE;
+    head->delete_ = &parts->op.delete_;
+}
+
+static void fill_list(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__list__init(&parts->op.list);
+    parts->op.list.prefix = name_of(call);
+    parts->op.list.cursor = call->offset;
+    parts->op.list.limit = (uint32_t)call->size;
+    head->op_case = FARHEAP__V1__REQUEST__OP_LIST;
+    head->list = &parts->op.list;
+}
+
+typedef void fill_fn(const struct fh_call *, struct parts *, fh_request_head *);
+
+static fill_fn *const fills[FH_CALL_KINDS] = {
+    [FH_CALL_PING] = fill_service,  [FH_CALL_INFO] = fill_service,  [FH_CALL_ALLOC] = fill_alloc,
+    [FH_CALL_FREE] = fill_free,     [FH_CALL_RESIZE] = fill_resize, [FH_CALL_READ] = fill_read,
+    [FH_CALL_WRITE] = fill_write,   [FH_CALL_ZERO] = fill_zero,     [FH_CALL_CAS] = fill_cas,
+    [FH_CALL_ADD] = fill_add,       [FH_CALL_STAT] = fill_stat,     [FH_CALL_PUT] = fill_put,
+    [FH_CALL_PUBLISH] = fill_put,   [FH_CALL_GET] = fill_get,       [FH_CALL_LOOKUP] = fill_lookup,
+    [FH_CALL_DELETE] = fill_delete, [FH_CALL_LIST] = fill_list,
+};
+
+size_t fh_call_pack(const struct fh_call *call, uint64_t id, uint32_t deadline_ms, uint8_t *out,
+                    size_t cap)
+{
+    fh_request_head head = FARHEAP__V1__REQUEST__INIT;
+    struct parts parts;
+
+    head.id = id;
+    head.deadline_ms = deadline_ms;
+    fills[call->kind](call, &parts, &head);
+    return fh_head_pack_request(&head, (uint32_t)call->body_size, out, cap);
+}
+
+/* --- the answer */
+
+static void object_take(const Farheap__V1__ObjectResult *object, fh_info *out)
+{
+    *out = (fh_info){
+        .bytes = object->size,
+        .version = object->version,
+        .ttl_ms = object->ttl_ms,
+        .pages_frame = object->pages_frame,
+        .pages_swap = object->pages_swap,
+        .pages_nothing = object->pages_nothing,
+        .pages_failed = object->pages_failed,
+        .sealed = object->sealed,
+        .small = object->small,
+    };
+    if (object->handle != NULL)
+        out->handle = (fh_handle){object->handle->address, object->handle->key};
+}
+
+/* The result a call of this kind must bring when it is OK; NOT_SET: none is needed. */
+static unsigned result_needed(enum fh_call_kind kind)
+{
+    switch (kind) {
+    case FH_CALL_ALLOC:
+    case FH_CALL_RESIZE:
+    case FH_CALL_STAT:
+    case FH_CALL_PUT:
+    case FH_CALL_PUBLISH:
+    case FH_CALL_GET:
+    case FH_CALL_LOOKUP:
+        return FARHEAP__V1__RESPONSE__RESULT_OBJECT;
+    case FH_CALL_CAS:
+    case FH_CALL_ADD:
+        return FARHEAP__V1__RESPONSE__RESULT_VALUE;
+    case FH_CALL_LIST:
+        return FARHEAP__V1__RESPONSE__RESULT_LIST;
+    default:
+        return FARHEAP__V1__RESPONSE__RESULT__NOT_SET;
+    }
+}
+
+static int result_take(const struct fh_call *call, const fh_response_head *response,
+                       struct fh_answer *answer)
+{
+    unsigned needed = result_needed(call->kind);
+
+    if (needed != FARHEAP__V1__RESPONSE__RESULT__NOT_SET && needed != response->result_case)
+        return -EPROTO;
+    switch (response->result_case) {
+    case FARHEAP__V1__RESPONSE__RESULT_OBJECT:
+        object_take(response->object, &answer->object);
+        break;
+    case FARHEAP__V1__RESPONSE__RESULT_VALUE:
+        answer->before = response->value->before;
+        answer->swapped = response->value->swapped;
+        answer->object.version = response->value->version;
+        break;
+    case FARHEAP__V1__RESPONSE__RESULT_LIST:
+        answer->cursor = response->list->cursor;
+        answer->entries = response->list->entries;
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+/* The body of Info and List has no bound known beforehand but that of a frame. */
+static int text_take(uint32_t body_size, struct fh_answer *answer, uint8_t **body)
+{
+    if ((answer->text = malloc((size_t)body_size + 1)) == NULL) {
+        answer->status = FH_NO_MEMORY;
+        return -ENOMEM;
+    }
+    answer->text[body_size] = '\0';
+    *body = (uint8_t *)answer->text;
+    return 0;
+}
+
+int fh_call_answer(const struct fh_call *call, const fh_response_head *response, uint32_t body_size,
+                   struct fh_answer *answer, uint8_t **body)
+{
+    memset(answer, 0, sizeof(*answer));
+    if (response->status >= FH_STATUS_COUNT)
+        return -EPROTO;
+    answer->status = (fh_status)response->status;
+    if (answer->status != FH_OK) {
+        if (response->result_case == FARHEAP__V1__RESPONSE__RESULT_VALUE)
+            answer->before = response->value->before;
+        return body_size == 0 ? 0 : -EPROTO;
+    }
+    if (result_take(call, response, answer) != 0)
+        return -EPROTO;
+    answer->body_size = body_size;
+    if (call->kind == FH_CALL_INFO || call->kind == FH_CALL_LIST)
+        return text_take(body_size, answer, body);
+    if (body_size > call->into_size || (call->kind == FH_CALL_READ && body_size != call->size))
+        return -EPROTO;
+    *body = call->into;
+    return 0;
+}
+
+/* --- words */
+
+size_t fh_text_clean(const void *text, size_t size, char *out, size_t cap)
+{
+    const unsigned char *bytes = text;
+    size_t n = 0;
+
+    if (cap == 0)
+        return 0;
+    for (; n < size && n + 1 < cap; n++)
+        out[n] = bytes[n] < 0x20 || bytes[n] == 0x7f ? '?' : (char)bytes[n];
+    out[n] = '\0';
+    return n;
+}
+
+size_t fh_call_print(const struct fh_call *call, char *out, size_t cap)
+{
+    char text[128] = "";
+    int n;
+
+    if (kinds[call->kind].by_name || call->name_size > 0)
+        (void)fh_text_clean(call->name, call->name_size, text, sizeof(text));
+    else
+        (void)fh_handle_print_public(text, call->handle.address);
+    n = snprintf(out, cap, "%s%s%s", kinds[call->kind].word, text[0] != '\0' ? " " : "", text);
+    return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
+}

@@ -1,0 +1,423 @@
+/*
+ * Theory.  The verbs that look inside render the server's own documents. A field that a server does
+ * not tell is shown as 0 or left out: an older or newer server is no error.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/cli/table.h"
+#include "client/cli/verb.h"
+
+/* --- documents */
+
+/* "memory.frames_used" -> that number; 0 when it is not there. */
+static uint64_t number_at(const json_t *document, const char *path)
+{
+    char part[64];
+
+    while (document != NULL) {
+        size_t size = strcspn(path, ".");
+
+        (void)snprintf(part, sizeof(part), "%.*s", (int)size, path);
+        document = json_object_get(document, part);
+        if (path[size] == '\0')
+            break;
+        path += size + 1;
+    }
+    if (json_is_real(document))
+        return (uint64_t)json_real_value(document);
+    return json_is_integer(document) ? (uint64_t)json_integer_value(document) : 0;
+}
+
+static const char *text_at(const json_t *document, const char *key)
+{
+    const char *text = json_string_value(json_object_get(document, key));
+
+    return text != NULL ? text : "?";
+}
+
+/* Fetches and parses a document; NULL after an error was told in *code. */
+static json_t *document_fetch(struct fh_tool *tool, const char *view, int *code)
+{
+    json_error_t error;
+    json_t *document;
+    fh_status status;
+    size_t size;
+    char *json;
+
+    if ((*code = fh_tool_connect(tool)) != FH_EXIT_OK)
+        return NULL;
+    if ((status = fh_view(tool->client, view, &json, &size)) != FH_OK) {
+        *code = fh_tool_fail(tool, status, NULL);
+        return NULL;
+    }
+    document = json_loadb(json, size, 0, &error);
+    free(json);
+    if (document == NULL)
+        *code = fh_tool_fail_local(tool, FH_PROTOCOL, NULL, "the server sent no JSON document");
+    return document;
+}
+
+static bool zone_is_wanted(const struct fh_args *args, const json_t *zone)
+{
+    const char *text = args->value[FH_ARG_ZONE];
+
+    return text == NULL || strtoull(text, NULL, 10) == number_at(zone, "zone");
+}
+
+static double percent(uint64_t part, uint64_t whole)
+{
+    return whole == 0 ? 0.0 : (double)part * 100.0 / (double)whole;
+}
+
+static void bar_print(double value)
+{
+    enum { WIDTH = 20 };
+
+    putchar('[');
+    for (int i = 0; i < WIDTH; i++)
+        putchar(i * 100.0 / WIDTH < value ? '#' : '-');
+    putchar(']');
+}
+
+/* --- info */
+
+static void info_head(const json_t *d)
+{
+    uint64_t zones = number_at(d, "zones");
+
+    printf("farheapd %s  node %s  up %s  %" PRIu64 " %s  io %s  TLS %s\n", text_at(d, "version"),
+           text_at(d, "node"), fh_show_duration(number_at(d, "uptime_ms")).text, zones,
+           zones == 1 ? "zone" : "zones", text_at(d, "io"),
+           json_is_true(json_object_get(d, "tls")) ? "on" : "off");
+}
+
+static void info_memory(const json_t *d)
+{
+    uint64_t used = number_at(d, "memory.frames_used"), total = number_at(d, "memory.frames_total");
+    double full = percent(used, total);
+
+    printf("memory   %s of %s in frames  %.0f%% ", fh_show_size(used * 4096).text,
+           fh_show_size(total * 4096).text, full);
+    bar_print(full);
+    printf("   %s objects hold %s of addresses\n",
+           fh_show_count(number_at(d, "objects.count")).text,
+           fh_show_size(number_at(d, "objects.bytes")).text);
+}
+
+static void info_below(const json_t *d)
+{
+    uint64_t failed = number_at(d, "pages.failed"), bad = number_at(d, "swap.quarantined_bytes");
+
+    printf("below    %s of %s in swap   %s never written (cost nothing)",
+           fh_show_size(number_at(d, "swap.used_bytes")).text,
+           fh_show_size(number_at(d, "swap.total_bytes")).text,
+           fh_show_size(number_at(d, "pages.nothing") * 4096).text);
+    if (failed > 0)
+        printf("   %s pages lost", fh_show_count(failed).text);
+    if (bad > 0)
+        printf("   %s of swap quarantined", fh_show_size(bad).text);
+    putchar('\n');
+}
+
+static void info_faults(const json_t *d)
+{
+    printf("faults   %s first write   %s from swap   %s copy on write\n",
+           fh_show_count(number_at(d, "faults.first_write")).text,
+           fh_show_count(number_at(d, "faults.swap")).text,
+           fh_show_count(number_at(d, "faults.copy_on_write")).text);
+    printf("reclaim  %s clean   %s written to swap   %s found zero\n",
+           fh_show_count(number_at(d, "reclaimed.clean")).text,
+           fh_show_count(number_at(d, "reclaimed.dirty")).text,
+           fh_show_count(number_at(d, "reclaimed.zero")).text);
+}
+
+static void info_space(const json_t *d)
+{
+    uint64_t used = number_at(d, "slabs.used_objects"), unused = number_at(d, "slabs.free_objects");
+
+    printf("space    %s %s   break %s   %s segments   largest free %s   slabs %.0f%% full\n",
+           fh_show_count(number_at(d, "space.arenas")).text,
+           number_at(d, "space.arenas") == 1 ? "arena" : "arenas",
+           fh_show_size(number_at(d, "space.break_bytes")).text,
+           fh_show_count(number_at(d, "space.segments")).text,
+           fh_show_size(number_at(d, "space.largest_free_bytes")).text,
+           percent(used, used + unused));
+}
+
+static void info_state(const json_t *d)
+{
+    printf("process  %s resident: region %s, metadata %s\n",
+           fh_show_size(number_at(d, "rss_bytes")).text,
+           fh_show_size(number_at(d, "region_bytes")).text,
+           fh_show_size(number_at(d, "metadata_bytes")).text);
+    printf("work     %s requests   %s connections now, %s in all\n",
+           fh_show_count(number_at(d, "requests.total")).text,
+           fh_show_count(number_at(d, "connections.now")).text,
+           fh_show_count(number_at(d, "connections.total")).text);
+    printf("state    %s; %s requests parked, %s in all\n", text_at(d, "pressure"),
+           fh_show_count(number_at(d, "requests.parked_now")).text,
+           fh_show_count(number_at(d, "requests.parked_total")).text);
+}
+
+static void info_print(const json_t *d)
+{
+    info_head(d);
+    info_memory(d);
+    info_below(d);
+    info_faults(d);
+    info_space(d);
+    info_state(d);
+}
+
+/* Every number and text of the document as PATH, tab, value. */
+static void plain_print(const json_t *object, const char *prefix)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
+        char path[128];
+
+        (void)snprintf(path, sizeof(path), "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", key);
+        if (json_is_integer(value))
+            printf("%s\t%" JSON_INTEGER_FORMAT "\n", path, json_integer_value(value));
+        else if (json_is_string(value))
+            printf("%s\t%s\n", path, json_string_value(value));
+        else if (json_is_boolean(value))
+            printf("%s\t%s\n", path, json_is_true(value) ? "true" : "false");
+        else if (json_is_object(value) && prefix[0] == '\0')
+            plain_print(value, path);
+    }
+}
+
+static int verb_info(struct fh_tool *tool, const struct fh_args *args)
+{
+    json_t *document;
+    int code;
+
+    (void)args;
+    if ((document = document_fetch(tool, "info", &code)) == NULL)
+        return code;
+    if (tool->json)
+        return fh_tool_json(tool, document);
+    if (tool->plain)
+        plain_print(document, "");
+    else
+        info_print(document);
+    json_decref(document);
+    return FH_EXIT_OK;
+}
+
+/* --- tables */
+
+static int table_end(struct fh_tool *tool, struct fh_table *table, json_t *document)
+{
+    bool ok = fh_table_print(table, tool->plain);
+
+    fh_table_fini(table);
+    json_decref(document);
+    return ok ? FH_EXIT_OK : fh_tool_fail_local(tool, FH_NO_MEMORY, NULL, "too many rows");
+}
+
+static void cell_size(struct fh_tool *tool, struct fh_table *table, uint64_t bytes)
+{
+    if (tool->plain)
+        fh_table_cell(table, "%" PRIu64, bytes);
+    else
+        fh_table_cell(table, "%s", fh_show_size(bytes).text);
+}
+
+static void cell_count(struct fh_tool *tool, struct fh_table *table, uint64_t count)
+{
+    if (tool->plain)
+        fh_table_cell(table, "%" PRIu64, count);
+    else
+        fh_table_cell(table, "%s", fh_show_count(count).text);
+}
+
+static int verb_zones(struct fh_tool *tool, const struct fh_args *args)
+{
+    static const struct fh_column columns[] = {{"ZONE", true}, {"MEMORY", true}, {"FREE%", true},
+                                               {"SWAP", true}, {"USED", true},   {"OBJECTS", true},
+                                               {"HOLD", true}, {"CONN", true},   {"PARKED", true}};
+    struct fh_table table;
+    json_t *document, *zone;
+    size_t i;
+    int code;
+
+    if ((document = document_fetch(tool, "zones", &code)) == NULL)
+        return code;
+    if (tool->json)
+        return fh_tool_json(tool, document);
+    fh_table_init(&table, columns, sizeof(columns) / sizeof(columns[0]));
+    json_array_foreach(json_object_get(document, "zones"), i, zone)
+    {
+        if (!zone_is_wanted(args, zone))
+            continue;
+        fh_table_cell(&table, "%" PRIu64, number_at(zone, "zone"));
+        cell_size(tool, &table, number_at(zone, "frames_total") * 4096);
+        fh_table_cell(&table, "%.1f",
+                      percent(number_at(zone, "frames_free"), number_at(zone, "frames_total")));
+        cell_size(tool, &table, number_at(zone, "swap_total_bytes"));
+        cell_size(tool, &table, number_at(zone, "swap_used_bytes"));
+        cell_count(tool, &table, number_at(zone, "objects"));
+        cell_size(tool, &table, number_at(zone, "object_bytes"));
+        cell_count(tool, &table, number_at(zone, "connections"));
+        cell_count(tool, &table, number_at(zone, "parked"));
+    }
+    return table_end(tool, &table, document);
+}
+
+static int verb_slabs(struct fh_tool *tool, const struct fh_args *args)
+{
+    static const struct fh_column columns[] = {{"ZONE", true},  {"SIZE", true}, {"SLABS", true},
+                                               {"FULL", true},  {"PART", true}, {"EMPTY", true},
+                                               {"USED", true},  {"FREE", true}, {"FILL%", true},
+                                               {"PAGES", true}, {"OUT", true}};
+    struct fh_table table;
+    json_t *document, *cache;
+    size_t i;
+    int code;
+
+    if ((document = document_fetch(tool, "slabs", &code)) == NULL)
+        return code;
+    if (tool->json)
+        return fh_tool_json(tool, document);
+    fh_table_init(&table, columns, sizeof(columns) / sizeof(columns[0]));
+    json_array_foreach(json_object_get(document, "caches"), i, cache)
+    {
+        uint64_t used = number_at(cache, "used"), unused = number_at(cache, "free");
+        uint64_t pages = number_at(cache, "pages"), resident = number_at(cache, "resident_pages");
+
+        if (!zone_is_wanted(args, cache))
+            continue;
+        fh_table_cell(&table, "%" PRIu64, number_at(cache, "zone"));
+        fh_table_cell(&table, "%" PRIu64, number_at(cache, "size"));
+        cell_count(tool, &table, number_at(cache, "slabs"));
+        cell_count(tool, &table, number_at(cache, "full"));
+        cell_count(tool, &table, number_at(cache, "partial"));
+        cell_count(tool, &table, number_at(cache, "empty"));
+        cell_count(tool, &table, used);
+        cell_count(tool, &table, unused);
+        fh_table_cell(&table, "%.0f", percent(used, used + unused));
+        cell_count(tool, &table, pages);
+        cell_count(tool, &table, pages > resident ? pages - resident : 0);
+    }
+    return table_end(tool, &table, document);
+}
+
+static void buddy_zone_print(const json_t *zone)
+{
+    printf("zone %" PRIu64 "  space  %s  %s arenas  break %s  %s segments  largest free %s\n",
+           number_at(zone, "zone"), text_at(zone, "system"),
+           fh_show_count(number_at(zone, "arenas")).text,
+           fh_show_size(number_at(zone, "break_bytes")).text,
+           fh_show_count(number_at(zone, "segments")).text,
+           fh_show_size(number_at(zone, "largest_free_bytes")).text);
+}
+
+static void buddy_classes(struct fh_tool *tool, const json_t *zone, struct fh_table *table)
+{
+    json_t *class;
+    size_t i;
+
+    json_array_foreach(json_object_get(zone, "classes"), i, class)
+    {
+        uint64_t block = number_at(class, "block_bytes"), unused = number_at(class, "free");
+
+        fh_table_cell(table, "%" PRIu64, number_at(zone, "zone"));
+        fh_table_cell(table, "%" PRIu64, number_at(class, "class"));
+        cell_size(tool, table, block);
+        cell_count(tool, table, unused);
+        cell_size(tool, table, block * unused);
+        cell_count(tool, table, number_at(class, "splits"));
+        cell_count(tool, table, number_at(class, "merges"));
+    }
+}
+
+static int verb_buddy(struct fh_tool *tool, const struct fh_args *args)
+{
+    static const struct fh_column columns[] = {{"ZONE", true},  {"CLASS", true}, {"BLOCK", true},
+                                               {"FREE", true},  {"BYTES", true}, {"SPLITS", true},
+                                               {"MERGES", true}};
+    struct fh_table table;
+    json_t *document, *zone;
+    size_t i;
+    int code;
+
+    if ((document = document_fetch(tool, "buddy", &code)) == NULL)
+        return code;
+    if (tool->json)
+        return fh_tool_json(tool, document);
+    fh_table_init(&table, columns, sizeof(columns) / sizeof(columns[0]));
+    json_array_foreach(json_object_get(document, "zones"), i, zone)
+    {
+        if (!zone_is_wanted(args, zone))
+            continue;
+        if (!tool->plain)
+            buddy_zone_print(zone);
+        buddy_classes(tool, zone, &table);
+    }
+    return table_end(tool, &table, document);
+}
+
+/* --- pages */
+
+/* 64 glyphs a line, with the page number of the first. */
+static void map_print(const json_t *zone, bool plain)
+{
+    enum { WIDTH = 64 };
+    const char *map = json_string_value(json_object_get(zone, "map"));
+    uint64_t per_glyph = number_at(zone, "pages_per_glyph");
+    size_t size = map != NULL ? strlen(map) : 0;
+
+    if (plain) {
+        printf("%" PRIu64 "\t%" PRIu64 "\t%s\n", number_at(zone, "zone"), per_glyph,
+               map != NULL ? map : "");
+        return;
+    }
+    printf("zone %" PRIu64 "   %" PRIu64 " %s per glyph\n", number_at(zone, "zone"), per_glyph,
+           per_glyph == 1 ? "page" : "pages");
+    for (size_t at = 0; at < size; at += WIDTH) {
+        uint64_t page = at * per_glyph;
+
+        printf("%04" PRIx64 " %04" PRIx64 "  %.*s\n", page >> 16, page & 0xffff, WIDTH, map + at);
+    }
+}
+
+static int verb_pages(struct fh_tool *tool, const struct fh_args *args)
+{
+    json_t *document, *zone;
+    size_t i;
+    int code;
+
+    if ((document = document_fetch(tool, "pages", &code)) == NULL)
+        return code;
+    if (tool->json)
+        return fh_tool_json(tool, document);
+    if (!tool->plain)
+        puts(". nothing   # dirty   = clean, slot kept   s in swap   r reading   ! failed");
+    json_array_foreach(json_object_get(document, "zones"), i, zone)
+    {
+        if (zone_is_wanted(args, zone))
+            map_print(zone, tool->plain);
+    }
+    json_decref(document);
+    return FH_EXIT_OK;
+}
+
+const struct fh_verb fh_verbs_look[] = {
+    {"info", "", "what is in memory, what is below, what the server does", 0, 0, 0, verb_info},
+    {"zones", "[--zone N]", "frames, swap, objects and connections of each zone", FH_ARG_BIT(ZONE),
+     0, 0, verb_zones},
+    {"slabs", "[--zone N]", "slab caches (OUT = pages in swap)", FH_ARG_BIT(ZONE), 0, 0,
+     verb_slabs},
+    {"buddy", "[--zone N]", "free blocks of the spaces by class", FH_ARG_BIT(ZONE), 0, 0,
+     verb_buddy},
+    {"pages", "[--zone N]", "a map of the pages' states", FH_ARG_BIT(ZONE), 0, 0, verb_pages},
+    {.name = NULL},
+};

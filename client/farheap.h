@@ -1,0 +1,244 @@
+/*
+ * farheap.h: the C interface of libfarheap, the client of farheapd.
+ *
+ * A client is a set of connections to one node, one per zone, opened when first needed. Objects are
+ * reached by handle (unguessable, from fh_alloc, fh_put, fh_lookup) or by name.
+ *
+ * Promises   a read returns the bytes of one moment; a write happens whole or not at all.
+ * Threads    a client belongs to one thread at a time; nothing is locked. Use a client per thread.
+ *            No global state, no signals, no stdio, no exit; SIGPIPE is never raised.
+ * Ownership  what the caller passes stays the caller's; buffers of submitted requests must stay
+ * valid until the request is finished by fh_wait, fh_wait_any + fh_req_free, or fh_close. Time
+ * every call ends within the client's request timeout (default 5 s, plus 1 s per 16 MiB moved).
+ * Failures   a broken connection is opened again by the next call. A read-only request that was in
+ * flight is sent again within its deadline; a mutation is not, and answers FH_CONNECTION: whether
+ * it happened is unknown. Sizes are bytes, times milliseconds. Names are 1 to 1024 arbitrary bytes.
+ */
+#ifndef FARHEAP_H
+#define FARHEAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define FH_API __attribute__((visibility("default")))
+#else
+#define FH_API
+#endif
+
+#define FH_DEFAULT_PORT 7420
+#define FH_HANDLE_TEXT  40 /* room for a handle's text form and its NUL */
+
+typedef struct fh_client fh_client;
+typedef struct fh_req fh_req;
+
+/* Names an object. A secret: whoever holds it may use the object. Zone = address >> 48. */
+typedef struct {
+    uint64_t address, key;
+} fh_handle;
+
+/* 0 to 17 are the server's words (docs/protocol.md says when each is given), from 100 the client's.
+ */
+typedef enum {
+    FH_OK,
+    FH_INVALID,
+    FH_NOT_FOUND,
+    FH_EXISTS,
+    FH_STALE,
+    FH_PERMISSION,
+    FH_UNAUTHENTICATED,
+    FH_QUOTA,
+    FH_NO_SPACE,
+    FH_TOO_LARGE,
+    FH_BUSY,
+    FH_TIMEOUT,
+    FH_CONFLICT,
+    FH_WRONG_ZONE,
+    FH_DATA_LOST,
+    FH_IO_ERROR,
+    FH_UNSUPPORTED,
+    FH_DRAINING,
+    FH_CONNECTION = 100, /* no connection, or it broke */
+    FH_PROTOCOL,         /* the server said something that is not the protocol */
+    FH_NO_MEMORY         /* malloc failed in the client */
+} fh_status;
+
+/* All zeros is the default of everything but `size`. */
+typedef struct {
+    size_t size;         /* = sizeof(fh_options), so that the struct can grow */
+    const char *ca_file; /* PEM; farheaps:// only. NULL: the system's authorities */
+    const char *cert_file,
+        *key_file;               /* PEM; this client's identity, when the server asks for one */
+    const char *server_name;     /* expected in the certificate; NULL: the URL's host */
+    int insecure;                /* 1: do not verify the server's certificate */
+    uint32_t connect_timeout_ms; /* 0 = 5000 */
+    uint32_t request_timeout_ms; /* 0 = 5000 */
+    const char *agent;           /* what the server's log calls this client; NULL: the library */
+} fh_options;
+
+enum { FH_IF_ABSENT = 1 }; /* flag of fh_how: only when the name leads to nothing, else FH_EXISTS */
+
+/* How a mutation is done. NULL or all zeros (but `size`) where nothing is special. */
+typedef struct {
+    size_t size;         /* = sizeof(fh_how) */
+    uint32_t flags;      /* FH_IF_ABSENT */
+    uint64_t if_version; /* only when the object has this version, else FH_CONFLICT; 0 = any */
+    uint64_t ttl_ms; /* the object is freed after this long; 0 = never. For alloc, put, publish */
+    const void *near_name; /* fh_alloc: in the zone where this name lives, so that fh_publish can */
+    size_t near_size;      /* give it that name; NULL: zones in turn */
+} fh_how;
+
+typedef struct {
+    fh_handle handle;
+    uint64_t bytes, version, ttl_ms; /* ttl_ms: left, 0 = lives until freed */
+    uint64_t pages_frame, pages_swap, pages_nothing,
+        pages_failed; /* in memory, in swap, never written, lost */
+    int sealed;       /* 1: immutable, as put leaves it */
+    int small;        /* 1: shares its pages with other objects */
+} fh_info;
+
+typedef struct {
+    const void *name; /* valid during the callback */
+    size_t name_size;
+    fh_handle handle;
+    uint64_t bytes, version, ttl_ms;
+} fh_entry;
+
+/* Called for each name; return 0 to go on, anything else to stop (fh_list then returns FH_OK). */
+typedef int fh_list_fn(void *context, const fh_entry *entry);
+
+/* --- connection
+ * -------------------------------------------------------------------------------------- */
+
+/*
+ * Opens a client for farheap://HOST[:PORT][/?timeout=2s], farheaps://HOST[:PORT] (TLS 1.3) or
+ * farheap+unix:///PATH and says Hello to one zone. Several hosts, comma separated, are tried in
+ * turn. On failure *out is still a client that only fh_errmsg and fh_close accept (NULL with
+ * FH_NO_MEMORY).
+ */
+FH_API fh_status fh_open(const char *url, const fh_options *options, fh_client **out);
+/* NULL is fine. Requests in flight are forgotten; all of the client's requests are freed. */
+FH_API void fh_close(fh_client *client);
+
+FH_API const char *fh_version(void);        /* "0.1.0" */
+FH_API const char *fh_strstatus(fh_status); /* "NO_SPACE" */
+FH_API const char *fh_hint(fh_status);      /* a sentence that says what to do */
+FH_API const char *
+fh_errmsg(const fh_client *); /* about the client's last failed call; never NULL */
+
+FH_API uint32_t fh_zones(const fh_client *);             /* of the node */
+FH_API const char *fh_server_version(const fh_client *); /* "farheapd 0.1.0" */
+
+/* `fh:<zone>:<offset>.<key>`. Parse returns FH_INVALID for anything but the canonical form. */
+FH_API void fh_handle_format(fh_handle handle, char text[FH_HANDLE_TEXT]);
+FH_API fh_status fh_handle_parse(const char *text, fh_handle *out);
+
+/* One round trip to a zone. */
+FH_API fh_status fh_ping(fh_client *, uint32_t zone);
+
+/* A JSON document of the server: "info", "zones", "slabs", "buddy", "pages", "config". *json is NUL
+ * terminated and the caller's to free(). */
+FH_API fh_status fh_view(fh_client *, const char *view, char **json, size_t *size);
+
+/* --- by handle
+ * --------------------------------------------------------------------------------------- */
+
+FH_API fh_status fh_alloc(fh_client *, uint64_t bytes, const fh_how *, fh_handle *out);
+FH_API fh_status fh_free(fh_client *, fh_handle);
+/* *out is the handle from now on: another one if the object had to move. */
+FH_API fh_status fh_resize(fh_client *, fh_handle, uint64_t bytes, const fh_how *, fh_handle *out);
+/* Up to 64 MiB in one moment; longer ranges are read piece by piece, each piece of one moment. */
+FH_API fh_status fh_read(fh_client *, fh_handle, uint64_t offset, void *buf, size_t size);
+/* All or nothing up to 64 MiB; longer bodies go piece by piece. */
+FH_API fh_status fh_write(fh_client *, fh_handle, uint64_t offset, const void *buf, size_t size,
+                          const fh_how *);
+FH_API fh_status fh_zero(fh_client *, fh_handle, uint64_t offset, uint64_t size);
+/* *seen is what was there; the swap happened if it equals `expected`, else FH_CONFLICT. `offset` %
+ * 8 == 0. */
+FH_API fh_status fh_cas64(fh_client *, fh_handle, uint64_t offset, uint64_t expected,
+                          uint64_t desired, uint64_t *seen);
+FH_API fh_status fh_add64(fh_client *, fh_handle, uint64_t offset, uint64_t delta,
+                          uint64_t *before);
+FH_API fh_status fh_stat(fh_client *, fh_handle, fh_info *out);
+
+/* --- by name
+ * ----------------------------------------------------------------------------------------- */
+
+/* Stores a sealed object under a name, replacing what had it; `out` may be NULL. Any size: the name
+ * appears at once, when all bytes are there. */
+FH_API fh_status fh_put(fh_client *, const void *name, size_t name_size, const void *buf,
+                        size_t size, const fh_how *, fh_info *out);
+/* Seals an object that has no name yet and gives it this name, as fh_put would. */
+FH_API fh_status fh_publish(fh_client *, const void *name, size_t name_size, fh_handle,
+                            const fh_how *, fh_info *out);
+/* Reads up to `cap` bytes from `offset`; *got is how many, *total (may be NULL) the object's size.
+ */
+FH_API fh_status fh_get(fh_client *, const void *name, size_t name_size, uint64_t offset, void *buf,
+                        size_t cap, size_t *got, uint64_t *total);
+FH_API fh_status fh_lookup(fh_client *, const void *name, size_t name_size,
+                           fh_info *out); /* no page counts */
+FH_API fh_status fh_stat_name(fh_client *, const void *name, size_t name_size, fh_info *out);
+FH_API fh_status fh_delete(fh_client *, const void *name, size_t name_size, const fh_how *);
+/* Names that start with the prefix (of any size, 0 too), zone after zone, in no order. */
+FH_API fh_status fh_list(fh_client *, const void *prefix, size_t prefix_size, fh_list_fn *,
+                         void *context);
+
+/* --- many at once
+ * ------------------------------------------------------------------------------------ */
+
+/* What a submitted request came to. */
+typedef struct {
+    fh_status status;
+    size_t bytes;   /* read or got */
+    uint64_t total; /* get: the object's whole size */
+    fh_info object; /* put, alloc: handle, bytes, version */
+    void *tag;      /* what fh_req_tag set, or NULL */
+} fh_result;
+
+/*
+ * Submitting queues the request and returns at once; it is sent by the next wait, fh_ready or
+ * fh_flush. At most 64 MiB per request. Requests in flight may be answered, and take effect, in any
+ * order. *out stays valid until fh_req_free.
+ */
+FH_API fh_status fh_submit_read(fh_client *, fh_handle, uint64_t offset, void *buf, size_t size,
+                                fh_req **out);
+FH_API fh_status fh_submit_write(fh_client *, fh_handle, uint64_t offset, const void *buf,
+                                 size_t size, fh_req **out);
+FH_API fh_status fh_submit_put(fh_client *, const void *name, size_t name_size, const void *buf,
+                               size_t size, const fh_how *, fh_req **out);
+FH_API fh_status fh_submit_get(fh_client *, const void *name, size_t name_size, uint64_t offset,
+                               void *buf, size_t cap, fh_req **out);
+FH_API fh_status fh_submit_alloc(fh_client *, uint64_t bytes, const fh_how *, fh_req **out);
+FH_API fh_status fh_submit_free(fh_client *, fh_handle, fh_req **out);
+FH_API fh_status fh_submit_delete(fh_client *, const void *name, size_t name_size, fh_req **out);
+
+FH_API void fh_req_tag(fh_req *, void *tag);
+FH_API int fh_req_done(const fh_req *);                    /* 1 when finished */
+FH_API void fh_req_result(const fh_req *, fh_result *out); /* of a finished request */
+FH_API void
+fh_req_free(fh_req *); /* finished or not; one in flight is forgotten, its buffer free at once */
+
+/* Waits until this request is finished; FH_TIMEOUT leaves it in flight. The request's own outcome
+ * is in its result. timeout_ms < 0: until its deadline. */
+FH_API fh_status fh_wait(fh_client *, fh_req *, int timeout_ms);
+/* The next finished request not told yet, in order of completion; FH_TIMEOUT: none within the time;
+ * FH_NOT_FOUND: none in flight. */
+FH_API fh_status fh_wait_any(fh_client *, fh_req **done, int timeout_ms);
+FH_API size_t fh_in_flight(const fh_client *);
+
+/* For a loop of your own: send what is queued; the descriptors to watch (start with *iter = 0, ends
+ * with -1; *want is FH_WANT_READ | FH_WANT_WRITE); tell which became ready. Finished ones come from
+ * fh_wait_any(.., 0). */
+enum { FH_WANT_READ = 1, FH_WANT_WRITE = 2 };
+FH_API fh_status fh_flush(fh_client *);
+FH_API int fh_next_fd(const fh_client *, int *iter, int *want);
+FH_API fh_status fh_ready(fh_client *, int fd, int what);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
