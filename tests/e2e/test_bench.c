@@ -1,0 +1,210 @@
+/* `farheap bench` against a real server: whole runs, what they leave behind, how they end. */
+#include "client/farheap.h"
+#include "tests/support/wire/server_process.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct server_process server;
+static char url[64], said[SERVER_PATH_MAX + 16], json_path[SERVER_PATH_MAX + 16];
+
+static void setup(void)
+{
+    int rc = server_process_start(&server, FARHEAPD, (const char *[]){"--zones=2", NULL});
+
+    cr_assert_eq(rc, 0, "%d; log: %s", rc, server.log_path);
+    snprintf(url, sizeof(url), "farheap://127.0.0.1:%u", server.ports[0]);
+    snprintf(said, sizeof(said), "%s/said", server.folder);
+    snprintf(json_path, sizeof(json_path), "%s/json", server.folder);
+}
+
+static void teardown(void)
+{
+    server_process_fini(&server);
+}
+
+TestSuite(bench, .init = setup, .fini = teardown, .timeout = 120);
+
+/* Starts `farheap bench -u URL line`; what it says goes to the file `said`. */
+static pid_t bench_start(const char *line)
+{
+    static char copy[512];
+    char *argv[48] = {FARHEAP_TOOL, "bench", "-u", url};
+    int argc = 4;
+    pid_t pid;
+
+    snprintf(copy, sizeof(copy), "%s", line);
+    for (char *word = strtok(copy, " "); word != NULL; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    if ((pid = fork()) == 0) {
+        int fd = open(said, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+        execv(FARHEAP_TOOL, argv);
+        _exit(127);
+    }
+    return pid;
+}
+
+static int bench_wait(pid_t pid)
+{
+    int status = -1;
+
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int bench(const char *line)
+{
+    return bench_wait(bench_start(line));
+}
+
+static char *what_it_said(void)
+{
+    static char text[16384];
+    FILE *f = fopen(said, "r");
+
+    text[f != NULL ? fread(text, 1, sizeof(text) - 1, f) : 0] = '\0';
+    if (f != NULL)
+        fclose(f);
+    return text;
+}
+
+static int64_t info_of(const char *group, const char *key)
+{
+    fh_client *client;
+    json_t *doc;
+    char *text;
+    size_t size;
+    int64_t value;
+
+    cr_assert_eq(fh_open(url, NULL, &client), FH_OK);
+    cr_assert_eq(fh_view(client, "info", &text, &size), FH_OK);
+    doc = json_loadb(text, size, 0, NULL);
+    cr_assert_not_null(doc);
+    value = json_integer_value(json_object_get(json_object_get(doc, group), key));
+    json_decref(doc);
+    free(text);
+    fh_close(client);
+    return value;
+}
+
+Test(bench, gets_and_puts_are_right_while_most_of_them_are_in_swap)
+{
+    int rc = bench("-w a --verify --keys 6000 --sizes 64:40,4KiB:40,20000:20 --dist uniform -t 2 "
+                   "-c 6 -P 8 -d 3s --warmup 0s --assert errors==0");
+
+    cr_assert_eq(rc, 0, "%d: %s", rc, what_it_said());
+    cr_assert_gt(info_of("faults", "swap"), 100, "nothing was read from swap: not the test meant");
+}
+
+Test(bench, reads_and_writes_by_handle_are_right_while_most_of_them_are_in_swap)
+{
+    int rc = bench("-w raw-rw --verify --keys 500 --size 65536 --touch 4KiB --dist uniform -t 2 "
+                   "-c 4 -P 4 -d 3s --warmup 0s --assert errors==0");
+
+    cr_assert_eq(rc, 0, "%d: %s", rc, what_it_said());
+    cr_assert_gt(info_of("faults", "swap"), 100, "nothing was read from swap: not the test meant");
+}
+
+Test(bench, a_run_leaves_nothing_behind)
+{
+    int64_t before = info_of("objects", "count");
+    int rc = bench("--mix get=20,put=20,read=20,write=20,alloc=12,free=8 --keys 300 --size 1000 -n "
+                   "20000 -P 16 --assert errors==0");
+
+    cr_assert_eq(rc, 0, "%d: %s", rc, what_it_said());
+    cr_assert_eq(info_of("objects", "count"), before);
+}
+
+Test(bench, an_open_loop_keeps_its_rate)
+{
+    int rc = bench("-w b --keys 500 --size 512 -R 2000 --arrival poisson -d 2s --assert rate "
+                   "--assert errors==0");
+
+    cr_assert_eq(rc, 0, "%d: %s", rc, what_it_said());
+    cr_assert_not_null(strstr(what_it_said(), "INTENDED"));
+    cr_assert_not_null(strstr(what_it_said(), "PASS    rate"));
+}
+
+Test(bench, a_gate_that_does_not_hold_is_named_and_exits_with_1)
+{
+    int rc = bench("-w b --keys 100 --size 64 -n 1000 --assert get.p50<1us --assert errors==0");
+
+    cr_assert_eq(rc, 1, "%d: %s", rc, what_it_said());
+    cr_assert_not_null(strstr(what_it_said(), "FAIL get.p50<1us"));
+    cr_assert_not_null(strstr(what_it_said(), "PASS    errors==0"));
+}
+
+Test(bench, the_document_has_every_request_in_it)
+{
+    char line[512];
+    json_t *doc;
+    json_t *target;
+    int64_t ops = 0;
+    int64_t rows = 0;
+    const char *name;
+    json_t *value;
+    size_t i;
+
+    snprintf(line, sizeof(line),
+             "-w a --keys 100 --size 4KiB -n 5000 -P 4 --server-pid %d --json %s -q",
+             (int)server.pid, json_path);
+    cr_assert_eq(bench(line), 0, "%s", what_it_said());
+    cr_assert_str_eq(what_it_said(), "");
+    doc = json_load_file(json_path, 0, NULL);
+    cr_assert_str_eq(json_string_value(json_object_get(doc, "schema")), "farheap-bench/1");
+    target = json_array_get(json_object_get(doc, "targets"), 0);
+    json_object_foreach(json_object_get(target, "ops"), name, value) ops +=
+        json_integer_value(json_object_get(value, "ops"));
+    json_array_foreach(json_object_get(target, "seconds"), i, value) rows +=
+        json_integer_value(json_object_get(value, "ops"));
+    cr_assert_eq(ops, 5000);
+    cr_assert_eq(rows, 5000);
+    cr_assert_gt(json_real_value(json_object_get(target, "server_cpu_ns_per_op")), 100.0);
+    json_decref(doc);
+}
+
+Test(bench, an_interrupted_run_reports_cleans_up_and_exits_with_130)
+{
+    int64_t before = info_of("objects", "count");
+    pid_t pid = bench_start("-w b --keys 500 --size 64 -d 60s");
+
+    sleep(3);
+    kill(pid, SIGINT);
+    cr_assert_eq(bench_wait(pid), 130, "%s", what_it_said());
+    cr_assert_not_null(strstr(what_it_said(), "P99.9"));
+    cr_assert_eq(info_of("objects", "count"), before);
+}
+
+Test(bench, more_than_fits_is_refused_with_the_reason)
+{
+    int rc = bench("-w c --keys 2000 --size 1MiB -d 1s");
+
+    cr_assert_eq(rc, 6, "%d: %s", rc, what_it_said());
+    cr_assert_not_null(strstr(what_it_said(), "NO_SPACE"));
+}
+
+Test(bench, a_server_that_dies_ends_in_errors_and_not_in_a_hang)
+{
+    pid_t pid = bench_start("-w b --keys 500 --size 64 -d 5s --warmup 0s --assert errors==0");
+
+    sleep(2);
+    cr_assert_eq(server_process_signal(&server, SIGKILL), 0);
+    cr_assert_eq(bench_wait(pid), 1, "%s", what_it_said());
+    cr_assert_not_null(strstr(what_it_said(), "failed: CONNECTION"));
+}
+
+Test(bench, no_server_is_said_and_exits_with_4)
+{
+    snprintf(url, sizeof(url), "farheap://127.0.0.1:1");
+    cr_assert_eq(bench("-d 1s"), 4, "%s", what_it_said());
+}

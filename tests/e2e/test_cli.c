@@ -1,0 +1,346 @@
+/* The command `farheap` against a real farheapd: outputs, files, exit codes. */
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/farheap.h"
+#include "tests/support/wire/server_process.h"
+
+static struct server_process server;
+static char out[1 << 16], err[4096]; /* what the last command said */
+
+static void setup(void)
+{
+    static const char *const flags[] = {"--zones=2", NULL};
+    char url[64];
+
+    cr_assert_eq(server_process_start(&server, FARHEAPD, flags), 0, "see %s", server.log_path);
+    (void)snprintf(url, sizeof(url), "farheap://127.0.0.1:%u", server.ports[0]);
+    (void)setenv("FARHEAP_URL", url, 1);
+    (void)setenv("FARHEAP", FARHEAP_TOOL, 1);
+    cr_assert_eq(chdir(server.folder), 0);
+}
+
+static void teardown(void)
+{
+    if (chdir("/") != 0) /* out of the folder that is removed next */
+        perror("/");
+    server_process_fini(&server);
+}
+
+TestSuite(cli, .init = setup, .fini = teardown, .timeout = 60);
+
+static void slurp(const char *path, char *to, size_t cap)
+{
+    FILE *f = fopen(path, "r");
+    size_t size = f != NULL ? fread(to, 1, cap - 1, f) : 0;
+
+    to[size] = '\0';
+    if (f != NULL)
+        (void)fclose(f);
+}
+
+/* Runs a shell line in which $FARHEAP is the tool; fills out and err, returns the exit code. */
+static int run(const char *format, ...)
+{
+    char line[2048];
+    va_list arguments;
+    size_t size;
+    int status;
+
+    size = (size_t)snprintf(line, sizeof(line), "exec >out 2>err; ");
+    va_start(arguments, format);
+    (void)vsnprintf(line + size, sizeof(line) - size, format, arguments);
+    va_end(arguments);
+    status = system(line);
+    slurp("out", out, sizeof(out));
+    slurp("err", err, sizeof(err));
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+#define EXPECT(code, ...) cr_assert_eq(run(__VA_ARGS__), code, "out: %s\nerr: %s", out, err)
+
+static json_t *document(const char *schema)
+{
+    json_error_t error;
+    json_t *json = json_loads(out, 0, &error);
+
+    cr_assert_not_null(json, "%s: %s", error.text, out);
+    cr_assert_str_eq(json_string_value(json_object_get(json, "schema")), schema);
+    return json;
+}
+
+Test(cli, what_is_put_is_got)
+{
+    EXPECT(0, "echo hi | $FARHEAP put hello -");
+    cr_assert_str_eq(out, "");
+    EXPECT(0, "$FARHEAP get hello");
+    cr_assert_str_eq(out, "hi\n");
+    EXPECT(0, "$FARHEAP exists hello");
+    EXPECT(0, "$FARHEAP rm hello");
+    EXPECT(3, "$FARHEAP exists hello");
+}
+
+Test(cli, files_of_all_sizes_come_back_byte_for_byte)
+{
+    static const char *const sizes[] = {"0",       "1",       "4096",     "300000",
+                                        "8388607", "8388608", "12582912", "20000001"};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        EXPECT(0, "head -c %s /dev/urandom > file && $FARHEAP put f file && $FARHEAP get f -o back",
+               sizes[i]);
+        EXPECT(0, "cmp file back");
+        EXPECT(0, "cat file | $FARHEAP put g && $FARHEAP get g | cmp - file");
+        EXPECT(0, "$FARHEAP --json stat g && ! ls back.* 2>/dev/null");
+        cr_assert_not_null(strstr(out, "\"ttl_ms\": 0"), "%s", out);
+    }
+}
+
+Test(cli, a_range_is_part_of_an_object)
+{
+    EXPECT(0, "printf 0123456789 | $FARHEAP put digits");
+    EXPECT(0, "$FARHEAP get digits --range 2-4");
+    cr_assert_str_eq(out, "234");
+    EXPECT(0, "$FARHEAP get digits --range 7-");
+    cr_assert_str_eq(out, "789");
+    EXPECT(0, "$FARHEAP get digits --range 8-100");
+    cr_assert_str_eq(out, "89");
+    EXPECT(2, "$FARHEAP get digits --range 4-2");
+    EXPECT(2, "$FARHEAP get digits --range x");
+    EXPECT(0, "head -c 9000000 /dev/urandom > file && $FARHEAP put f file");
+    EXPECT(0,
+           "$FARHEAP get f --range 5000000-8999999 -o part && tail -c +5000001 file | cmp - part");
+}
+
+Test(cli, conditions_have_exit_code_8)
+{
+    EXPECT(0, "echo 1 | $FARHEAP put c --if-absent");
+    EXPECT(8, "echo 2 | $FARHEAP put c --if-absent");
+    cr_assert_not_null(strstr(err, "farheap: put c: EXISTS: "), "%s", err);
+    EXPECT(8, "echo 2 | $FARHEAP put c --if-version 999999");
+    EXPECT(2, "echo 2 | $FARHEAP put c --if-version 1 --if-absent");
+    EXPECT(8, "head -c 9000000 /dev/zero | $FARHEAP put c --if-absent");
+    EXPECT(0, "$FARHEAP get c");
+    cr_assert_str_eq(out, "1\n");
+}
+
+Test(cli, a_missing_name_says_what_to_do)
+{
+    EXPECT(3, "$FARHEAP get model/0");
+    cr_assert_eq(strncmp(err, "farheap: get model/0: NOT_FOUND: ", 33), 0, "%s", err);
+    cr_assert_not_null(strstr(err, "try: farheap ls model/\n"), "%s", err);
+    EXPECT(3, "$FARHEAP get model/0 -o file");
+    EXPECT(1, "ls file");
+    EXPECT(3, "$FARHEAP get --json model/0 -o file");
+    {
+        json_t *json = json_loads(err, 0, NULL);
+        json_t *error = json_object_get(json, "error");
+
+        cr_assert_not_null(json, "%s", err);
+        cr_assert_str_eq(json_string_value(json_object_get(error, "code")), "NOT_FOUND");
+        cr_assert_str_eq(json_string_value(json_object_get(error, "hint")),
+                         "try: farheap ls model/");
+        json_decref(json);
+    }
+}
+
+Test(cli, no_server_has_exit_code_4)
+{
+    EXPECT(4, "$FARHEAP -u farheap://127.0.0.1:1 ping");
+    cr_assert_not_null(strstr(err, "CONNECTION"), "%s", err);
+    EXPECT(0, "$FARHEAP -u farheap://127.0.0.1:1 version");
+}
+
+Test(cli, a_wrong_command_line_has_exit_code_2_and_a_suggestion)
+{
+    EXPECT(2, "$FARHEAP");
+    EXPECT(2, "$FARHEAP putt x");
+    cr_assert_not_null(strstr(err, "did you mean: farheap put"), "%s", err);
+    EXPECT(2, "$FARHEAP xyzzyplugh");
+    EXPECT(2, "$FARHEAP ls --ttl 5s");
+    cr_assert_not_null(strstr(err, "ls does not take --ttl"), "%s", err);
+    EXPECT(2, "$FARHEAP ls --nonsense");
+    EXPECT(2, "$FARHEAP get");
+    EXPECT(2, "$FARHEAP alloc 12q");
+    EXPECT(2, "$FARHEAP free fh:0:0");
+    EXPECT(2, "$FARHEAP --timeout 5 ping");
+    EXPECT(1, "$FARHEAP -u http://x ping");
+}
+
+Test(cli, every_verb_has_help)
+{
+    static const char *const verbs[] = {"put",   "get",   "ls",     "rm",   "exists", "lookup",
+                                        "alloc", "read",  "write",  "zero", "resize", "free",
+                                        "cas",   "add",   "stat",   "info", "zones",  "slabs",
+                                        "buddy", "pages", "version"};
+
+    EXPECT(0, "$FARHEAP -h");
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        EXPECT(0, "$FARHEAP %s -h", verbs[i]);
+        cr_assert_not_null(strstr(out, verbs[i]));
+        EXPECT(0, "$FARHEAP help %s", verbs[i]);
+    }
+    EXPECT(0, "$FARHEAP bench -h");
+    EXPECT(2, "$FARHEAP help putt");
+}
+
+Test(cli, ls_is_sorted_and_limited)
+{
+    EXPECT(0, "for n in b/2 b/10 a b/1; do echo $n | $FARHEAP put $n || exit; done");
+    EXPECT(0, "$FARHEAP ls");
+    cr_assert_str_eq(out, "a\nb/1\nb/10\nb/2\n");
+    EXPECT(0, "$FARHEAP ls b/ --limit 2 | wc -l");
+    cr_assert_eq(atoi(out), 2);
+    EXPECT(0, "$FARHEAP ls -l b/1");
+    cr_assert_not_null(strstr(out, "VERSION"), "%s", out);
+    EXPECT(0, "$FARHEAP ls -l --plain a | cut -f 1,4");
+    cr_assert_str_eq(out, "2\ta\n");
+    EXPECT(0, "$FARHEAP ls --json b/");
+    {
+        json_t *json = document("farheap-ls/1");
+        json_t *names = json_object_get(json, "names");
+        fh_handle handle;
+
+        cr_assert_eq(json_array_size(names), 3);
+        cr_assert_eq(
+            fh_handle_parse(json_string_value(json_object_get(json_array_get(names, 0), "handle")),
+                            &handle),
+            FH_OK);
+        json_decref(json);
+    }
+}
+
+Test(cli, a_prefix_is_deleted_only_with_force_when_nobody_can_be_asked)
+{
+    EXPECT(0, "for n in p/1 p/2 q; do echo $n | $FARHEAP put $n || exit; done");
+    EXPECT(0, "$FARHEAP rm --prefix p/ -n");
+    cr_assert_str_eq(out, "p/1\np/2\n");
+    EXPECT(2, "$FARHEAP rm --prefix p/ </dev/null");
+    EXPECT(0, "$FARHEAP ls | wc -l");
+    cr_assert_eq(atoi(out), 3);
+    EXPECT(0, "$FARHEAP rm --prefix p/ -f --json");
+    json_decref(document("farheap-rm/1"));
+    EXPECT(0, "$FARHEAP ls");
+    cr_assert_str_eq(out, "q\n");
+    EXPECT(2, "$FARHEAP rm");
+    EXPECT(2, "$FARHEAP rm q --prefix q");
+    EXPECT(3, "$FARHEAP rm r");
+    EXPECT(0, "$FARHEAP rm -f r");
+}
+
+Test(cli, a_time_to_live_is_taken)
+{
+    EXPECT(0, "echo x | $FARHEAP put t --ttl 1h && $FARHEAP stat t --json");
+    {
+        json_t *json = document("farheap-stat/1");
+        json_int_t ttl = json_integer_value(json_object_get(json, "ttl_ms"));
+
+        cr_assert_gt(ttl, 3500000);
+        cr_assert_leq(ttl, 3600000);
+        json_decref(json);
+    }
+    EXPECT(2, "echo x | $FARHEAP put t --ttl 5");
+}
+
+Test(cli, memory_by_handle)
+{
+    EXPECT(0, "h=$($FARHEAP alloc 1MiB) && printf abcdefgh | $FARHEAP write $h --at 4096 &&"
+              " $FARHEAP read $h --at 4098 --len 3");
+    cr_assert_str_eq(out, "cde");
+    EXPECT(0, "h=$($FARHEAP alloc 64) && $FARHEAP add $h 5 && $FARHEAP add $h -- -2 &&"
+              " $FARHEAP cas $h 3 9 && $FARHEAP read $h --len 8 --hex; $FARHEAP cas $h 3 1");
+    cr_assert_str_eq(out, "0\n5\n3\n00000000  09 00 00 00 00 00 00 00"
+                          "                          |........|\n");
+    cr_assert_not_null(strstr(err, "CONFLICT"), "%s", err);
+    EXPECT(3, "h=$($FARHEAP alloc 64) && h=$($FARHEAP resize $h 10000) && $FARHEAP zero $h &&"
+              " $FARHEAP read $h -o got && test $(stat -c %%s got) = 10000 && $FARHEAP free $h &&"
+              " $FARHEAP free $h");
+    cr_assert_not_null(strstr(err, "STALE"), "%s", err);
+    cr_assert_null(strchr(strchr(err, ':') + 1, '.'), "the key must not be told: %s", err);
+}
+
+Test(cli, lookup_leads_to_the_same_bytes)
+{
+    EXPECT(0, "echo same | $FARHEAP put n && $FARHEAP read $($FARHEAP lookup n)");
+    cr_assert_str_eq(out, "same\n");
+}
+
+Test(cli, views_are_shown_to_people_and_to_programs)
+{
+    static const char *const views[] = {"info", "zones", "slabs", "buddy", "pages"};
+
+    EXPECT(0, "head -c 100000 /dev/urandom | $FARHEAP put x");
+    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+        char schema[64];
+
+        EXPECT(0, "$FARHEAP %s", views[i]);
+        cr_assert_gt(strlen(out), 40, "%s: %s", views[i], out);
+        (void)snprintf(schema, sizeof(schema), "farheap-%s/1", views[i]);
+        EXPECT(0, "$FARHEAP %s --json", views[i]);
+        json_decref(document(schema));
+        EXPECT(0, "$FARHEAP %s --plain", views[i]);
+        cr_assert_not_null(strchr(out, '\t'), "%s: %s", views[i], out);
+    }
+    EXPECT(0, "$FARHEAP info --plain | grep '^objects.count\t'");
+    cr_assert_str_eq(out, "objects.count\t1\n");
+    EXPECT(0, "$FARHEAP zones --zone 1 --plain | wc -l");
+    cr_assert_eq(atoi(out), 1);
+}
+
+Test(cli, ping_and_version)
+{
+    EXPECT(0, "$FARHEAP ping -q");
+    cr_assert_str_eq(out, "");
+    EXPECT(0, "$FARHEAP ping -c 2 --json");
+    json_decref(document("farheap-ping/1"));
+    EXPECT(0, "$FARHEAP version --json");
+    json_decref(document("farheap-version/1"));
+    EXPECT(0, "$FARHEAP --version");
+    cr_assert_eq(strncmp(out, "farheap ", 8), 0);
+}
+
+Test(cli, json_is_not_mixed_with_data)
+{
+    EXPECT(0, "echo x | $FARHEAP put j --json");
+    json_decref(document("farheap-put/1"));
+    EXPECT(2, "$FARHEAP get j --json");
+    EXPECT(0, "$FARHEAP get j --json -o file");
+    json_decref(document("farheap-get/1"));
+}
+
+Test(cli, binary_data_is_not_written_to_a_terminal)
+{
+    EXPECT(0, "printf 'a\\001b' | $FARHEAP put bin && printf 'text' | $FARHEAP put txt");
+    EXPECT(1, "script -qec \"$FARHEAP get bin\" /dev/null </dev/null");
+    cr_assert_not_null(strstr(out, "-o -"), "%s", out);
+    EXPECT(0, "script -qec \"$FARHEAP get bin -o -\" /dev/null </dev/null");
+    EXPECT(0, "script -qec \"$FARHEAP get txt\" /dev/null </dev/null");
+    cr_assert_not_null(strstr(out, "text"), "%s", out);
+}
+
+static json_int_t objects_now(void)
+{
+    EXPECT(0, "$FARHEAP info --plain | sed -n 's/^objects.count\t//p'");
+    return atoll(out);
+}
+
+/* The put is in the middle of its pieces when it is interrupted. */
+Test(cli, a_put_cut_by_ctrl_c_changes_nothing)
+{
+    EXPECT(0, "echo old | $FARHEAP put big");
+    cr_assert_eq(objects_now(), 1);
+    EXPECT(130, "(head -c 20000000 /dev/zero; exec sleep 5) | $FARHEAP put big & sleep 0.1;"
+                " for i in $(seq 100); do test $($FARHEAP info --plain | sed -n "
+                "'s/^objects.count\t//p') = 2 && break; sleep 0.1; done;"
+                " kill -INT $!; wait $!; code=$?; exit $code");
+    cr_assert_eq(objects_now(), 1, "what was staged is freed");
+    EXPECT(0, "$FARHEAP get big");
+    cr_assert_str_eq(out, "old\n");
+}
