@@ -58,6 +58,17 @@ static bool touch_keeps(const struct touch *t, struct fh_page page)
     return t->reads || !touch_covers(t, page);
 }
 
+/* Whether a view names the same frame or slot: what is written then leaves the old bytes to it. */
+static bool page_is_shared(const struct fh_pager *p, struct fh_entry e)
+{
+    enum fh_page_state state = fh_entry_state(e);
+    uint32_t own = 1 + (state == FH_PAGE_READING); /* who reads it in names the slot as well */
+
+    if (state == FH_PAGE_FRAME)
+        return fh_pager_names(p, fh_entry_frame(e)) > 1;
+    return fh_slots_refs(&p->swap.slots, fh_entry_slot(e)) > own;
+}
+
 static void need_for_write(const struct fh_pager *p, const struct touch *t, struct fh_page page,
                            struct fh_entry e, struct need *n)
 {
@@ -71,7 +82,7 @@ static void need_for_write(const struct fh_pager *p, const struct touch *t, stru
     if (state == FH_PAGE_FRAME && fh_frames_record(&p->frames, fh_entry_frame(e))->refs == 1)
         return; /* in place */
     n->frames++;
-    n->created += state == FH_PAGE_NOTHING || state == FH_PAGE_FRAME || state == FH_PAGE_FAILED;
+    n->created += state == FH_PAGE_NOTHING || state == FH_PAGE_FAILED || page_is_shared(p, e);
 }
 
 static void need_page(const struct fh_pager *p, const struct touch *t, struct fh_page page,

@@ -113,6 +113,24 @@ static int reader_make_view(struct fh_reader *r)
     return 0;
 }
 
+/* Where the name leads now, and how much of it is asked for. */
+static int reader_resolve_name(struct fh_reader *r)
+{
+    struct fh_object_view view;
+    int rc = fh_zone_lookup(r->zone, r->by.tenant, r->by.name, r->by.size, &view);
+
+    if (rc != 0)
+        return rc;
+    if (r->by.if_version != 0 && r->by.if_version != view.version)
+        return -ECANCELED;
+    if (r->by.offset > view.size)
+        return -EINVAL;
+    r->ref = view.ref;
+    r->offset = r->by.offset;
+    r->left = fh_min_u64(r->by.limit, view.size - r->by.offset);
+    return 0;
+}
+
 /* The checks of a read, and its moment. */
 static int reader_begin(struct fh_reader *r)
 {
@@ -120,6 +138,8 @@ static int reader_begin(struct fh_reader *r)
     uint32_t number;
     int rc;
 
+    if (r->by.name && (rc = reader_resolve_name(r)) != 0)
+        return rc;
     if ((rc = fh_zone_resolve(r->zone, &r->ref, &number, &block)) != 0)
         return rc;
     const struct fh_object *o = fh_objects_at(&r->zone->objects, number);
@@ -171,13 +191,9 @@ static void reader_end_view(struct fh_reader *r)
     }
 }
 
-int fh_reader_open(struct fh_zone *z, struct fh_reader *r, const struct fh_ref *ref,
-                   uint64_t offset, uint64_t size)
+static int reader_open(struct fh_zone *z, struct fh_reader *r)
 {
     r->zone = z;
-    r->ref = *ref;
-    r->offset = offset;
-    r->left = size;
     r->zeros = 0;
     r->iov_count = 0;
     r->window_bytes = 0;
@@ -189,6 +205,22 @@ int fh_reader_open(struct fh_zone *z, struct fh_reader *r, const struct fh_ref *
     if (rc != 0 && rc != -EINPROGRESS)
         reader_end_view(r);
     return rc;
+}
+
+int fh_reader_open(struct fh_zone *z, struct fh_reader *r, const struct fh_ref *ref,
+                   uint64_t offset, uint64_t size)
+{
+    r->ref = *ref;
+    r->by = (struct fh_read_name){.name = NULL};
+    r->offset = offset;
+    r->left = size;
+    return reader_open(z, r);
+}
+
+int fh_reader_open_name(struct fh_zone *z, struct fh_reader *r, const struct fh_read_name *by)
+{
+    r->by = *by;
+    return reader_open(z, r);
 }
 
 void fh_reader_release(struct fh_reader *r, size_t taken)

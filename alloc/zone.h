@@ -138,6 +138,16 @@ void fh_zone_mutate_cancel(struct fh_mutation *);
 
 enum { FH_READER_IOV_MAX = FH_HOLD_MAX };
 
+/* A read by name. */
+struct fh_read_name {
+    const void *name; /* kept still by the caller while the reader is parked */
+    size_t size;
+    uint32_t tenant;
+    uint64_t if_version; /* 0 = any */
+    uint64_t offset;     /* within the object, or -EINVAL */
+    uint64_t limit;      /* bytes at most; cut to the object's end */
+};
+
 /*
  * A read being answered. Open takes the moment: from then on later writes do not show, at any size.
  * Windows of at most FH_WINDOW_PAGES pages are offered one after the other. A reader with `is_view`
@@ -155,10 +165,11 @@ struct fh_reader {
     /* below: zone's own */
     struct fh_zone *zone;
     struct fh_ref ref;
-    uint64_t offset;   /* of the next byte, in the object */
-    struct fh_addr at; /* where it is now: in the object, or in the view of it */
-    uint64_t zeros;    /* of the bytes left, so many at the end were never written */
-    bool opened;       /* the moment is taken */
+    struct fh_read_name by; /* by.name NULL: by handle */
+    uint64_t offset;        /* of the first byte, in the object */
+    struct fh_addr at;      /* where it is now: in the object, or in the view of it */
+    uint64_t zeros;         /* of the bytes left, so many at the end were never written */
+    bool opened;            /* the moment is taken */
     struct fh_view view;
     struct fh_hold hold;
 };
@@ -166,6 +177,10 @@ struct fh_reader {
 /* Starts with the first window: on 0 it is on offer, iov filled. size 0 gives an empty window. */
 FH_CHECKED int fh_reader_open(struct fh_zone *, struct fh_reader *, const struct fh_ref *,
                               uint64_t offset, uint64_t size);
+/* The same by name; the range is cut to the object. -ECANCELED: it has another version. Until its
+ * moment is taken the reader follows the name: what is read is what the name leads to then. */
+FH_CHECKED int fh_reader_open_name(struct fh_zone *, struct fh_reader *,
+                                   const struct fh_read_name *);
 /* Gives the window back, `taken` bytes of it consumed. */
 void fh_reader_release(struct fh_reader *, size_t taken);
 /* Offers the next window (after a release). */

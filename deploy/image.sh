@@ -37,8 +37,18 @@ image_build() {
     say "image $(docker image inspect -f '{{.Size}}' "$FARHEAP_IMAGE" | awk '{ printf "%.0f MB", $1 / 1e6 }')"
 }
 
+# No more open files than this machine lets anyone have.
+image_nofile() {
+    local most
+    most=$(ulimit -Hn)
+    [[ $most != unlimited && $most -lt 65536 ]] || most=65536
+    echo "$most"
+}
+
 image_healthy() {
-    compose up -d server >/dev/null 2>&1 || return 1
+    FARHEAP_NOFILE=$(image_nofile)
+    export FARHEAP_NOFILE
+    compose up -d server >"$root/build/compose.log" 2>&1 || { tail -n 5 "$root/build/compose.log"; return 1; }
     for _ in $(seq 60); do
         [[ $(inspect '{{.State.Health.Status}}') != healthy ]] || return 0
         sleep 1
@@ -81,6 +91,8 @@ image() {
     if [[ $image_failed = 0 ]]; then
         trap image_down EXIT
         image_check "the server is healthy" image_healthy
+    fi
+    if [[ $image_failed = 0 ]]; then
         image_check "read-only, no capabilities, not root" image_hardened
         image_check "the load tester passes against it" image_bench
         image_check "the server stayed under its memory limit" image_bounded

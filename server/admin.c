@@ -1,7 +1,7 @@
 /*
- * Theory.  GET only, heads and bodies bounded, and the Host header must name this machine, so that a
- * web page of somebody else's cannot read from here through a browser. What zones know is gathered
- * from them; meanwhile the request waits, and the loop goes on.
+ * Theory.  GET only, heads and bodies bounded, and the Host header must name this machine, so that
+ * a web page of somebody else's cannot read from here through a browser. What zones know is
+ * gathered from them; meanwhile the request waits, and the loop goes on.
  *
  * Invariants
  *   [I1] each request is answered exactly once

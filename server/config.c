@@ -208,8 +208,8 @@ static bool list_add(struct fh_config *c, struct fh_config_list *list, const cha
 }
 
 /* Items stand apart by spaces; they replace those of a weaker origin. */
-static bool set_list(struct fh_config *c, unsigned k, const char *text, enum fh_config_origin origin,
-                     const char *place)
+static bool set_list(struct fh_config *c, unsigned k, const char *text,
+                     enum fh_config_origin origin, const char *place)
 {
     struct fh_config_list *list = config_field(c, &rows[k]);
 
@@ -375,7 +375,13 @@ static bool config_load_environment(struct fh_config *c, const struct fh_config_
     return true;
 }
 
-enum { OPTION_FILE = 'c', OPTION_HELP = 'h', OPTION_VERSION = 'V', OPTION_VERBS = 256, OPTION_KEYS = 512 };
+enum {
+    OPTION_FILE = 'c',
+    OPTION_HELP = 'h',
+    OPTION_VERSION = 'V',
+    OPTION_VERBS = 256,
+    OPTION_KEYS = 512
+};
 
 static void options_fill(struct option *options)
 {
@@ -505,8 +511,7 @@ static bool config_check_whole(struct fh_config *c)
     return true;
 }
 
-bool fh_config_load(struct fh_config *c, int argc, char **argv,
-                    const struct fh_config_world *world)
+bool fh_config_load(struct fh_config *c, int argc, char **argv, const struct fh_config_world *world)
 {
     const char *file = NULL;
 
@@ -543,8 +548,7 @@ void fh_config_value(const struct fh_config *c, enum fh_config_key key, char *te
     if (row->kind == KIND_LIST) {
         const struct fh_config_list *list = field;
         for (unsigned i = 0; i < list->count; i++)
-            snprintf(text + strlen(text), size - strlen(text), "%s%s", i ? " " : "",
-                     list->item[i]);
+            snprintf(text + strlen(text), size - strlen(text), "%s%s", i ? " " : "", list->item[i]);
         return;
     }
     uint64_t value = *(const uint64_t *)field;
@@ -570,8 +574,7 @@ void fh_config_print(const struct fh_config *c, FILE *out)
     for (unsigned k = 0; k < FH_CONFIG_KEYS; k++) {
         char value[1024];
         fh_config_value(c, k, value, sizeof value);
-        fprintf(out, "%s = %-28s ; %s\n", rows[k].key, value,
-                fh_config_origin_name(c->origin[k]));
+        fprintf(out, "%s = %-28s ; %s\n", rows[k].key, value, fh_config_origin_name(c->origin[k]));
     }
 }
 

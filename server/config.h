@@ -16,8 +16,8 @@
 
 /* X(field, "key", KIND, "default", least, most or "choices", "meaning").
  * Kinds: COUNT; SIZE in bytes; TIME in ms; SHARE in permille; MEMORY a size or a share of the
- * smaller of cgroup limit and physical memory; SWAP a size or auto; TEXT; CHOICE; LIST, which may be
- * repeated. */
+ * smaller of cgroup limit and physical memory; SWAP a size or auto; TEXT; CHOICE; LIST, which may
+ * be repeated. */
 #define FH_CONFIG_TABLE(X)                                                                         \
     X(listen, "listen", LIST, "127.0.0.1:7420,plain", 0, 0, "",                                    \
       "HOST:PORT or unix:PATH; TLS unless ,plain is written; repeatable")                          \
@@ -96,7 +96,14 @@ enum fh_config_io { FH_CONFIG_IO_AUTO, FH_CONFIG_IO_URING, FH_CONFIG_IO_THREADS 
 enum fh_config_client_cert { FH_CLIENT_CERT_OFF, FH_CLIENT_CERT_OPTIONAL, FH_CLIENT_CERT_REQUIRE };
 
 /* What the command line asks for besides serving. */
-enum fh_config_verb { FH_VERB_SERVE, FH_VERB_CHECK, FH_VERB_PRINT, FH_VERB_TEMPLATE, FH_VERB_VERSION, FH_VERB_HELP };
+enum fh_config_verb {
+    FH_VERB_SERVE,
+    FH_VERB_CHECK,
+    FH_VERB_PRINT,
+    FH_VERB_TEMPLATE,
+    FH_VERB_VERSION,
+    FH_VERB_HELP
+};
 
 struct fh_config {
 #define FH_CONFIG_FIELD(field, key, kind, text, least, most, choices, meaning)                     \

@@ -1,8 +1,9 @@
 /*
- * Theory.  Events only mark a connection runnable; its turn comes once per round of the loop. A turn
- * receives once, as much as has arrived, into a buffer that all connections of the zone share;
- * answers as many whole requests as that holds, up to a budget; and sends all their replies at once.
- * Only what is left over of an unfinished request is kept, in a buffer of the connection's own.
+ * Theory.  Events only mark a connection runnable; its turn comes once per round of the loop. A
+ * turn receives once, as much as has arrived, into a buffer that all connections of the zone share;
+ * answers as many whole requests as that holds, up to a budget; and sends all their replies at
+ * once. Only what is left over of an unfinished request is kept, in a buffer of the connection's
+ * own.
  *
  *   socket -> scratch | input -> [prefix][head][body] -> ops -> outq -> socket
  *                  \-> body longer than FH_WRITE_MAX: received straight into frames
@@ -348,7 +349,7 @@ static enum fh_next conn_give(struct fh_conn *c, struct conn_parse *p,
         next = fh_ops_begin(c->conns->ops, &c->session, head, prefix.head_size, prefix.body_size);
         c->body_size = prefix.body_size;
     }
-    if (next == FH_NEXT_REQUEST || next == FH_NEXT_BODY) {
+    if (next == FH_NEXT_REQUEST || next == FH_NEXT_BODY || next == FH_NEXT_BAD_ORDER) {
         p->at += used;
         p->left -= used;
         p->requests++;
@@ -382,6 +383,9 @@ static bool conn_parse_one(struct fh_conn *c, struct conn_parse *p)
         return false;
     case FH_NEXT_BAD_HEAD:
         conn_close(c, FH_CLOSE_HEAD);
+        return false;
+    case FH_NEXT_BAD_ORDER:
+        conn_close(c, FH_CLOSE_ORDER);
         return false;
     case FH_NEXT_NO_MEMORY:
         conn_close(c, FH_CLOSE_MEMORY);
@@ -566,7 +570,7 @@ static bool conn_turn_send(struct fh_conn *c)
     }
     conn_count_sent(c);
     if (out->error != 0)
-        conn_close(c, out->error == -ENOMEM                              ? FH_CLOSE_MEMORY
+        conn_close(c, out->error == -ENOMEM                          ? FH_CLOSE_MEMORY
                       : out->error == -EBADMSG || out->error == -EIO ? FH_CLOSE_CUT_REPLY
                       : out->error == -EPROTO                        ? FH_CLOSE_TLS
                                                                      : FH_CLOSE_RESET);
@@ -638,7 +642,8 @@ static void conn_turn(struct fh_conn *c)
             conn_move(c);
             return;
         }
-    } else if (!c->closing || c->reason == FH_CLOSE_HEAD || c->reason == FH_CLOSE_FRAME)
+    } else if (!c->closing || c->reason == FH_CLOSE_HEAD || c->reason == FH_CLOSE_FRAME ||
+               c->reason == FH_CLOSE_ORDER)
         blocked = conn_turn_send(c);
     if (!c->closing && c->ended && conn_is_over(c))
         conn_close(c, FH_CLOSE_PEER);

@@ -44,10 +44,10 @@ struct fh_conn {
     int fd;
     struct fh_tls *tls; /* NULL = plain text */
     bool tls_ready;
-    bool readable; /* the socket may have input */
-    bool ended;    /* the peer has ended its side */
-    bool stalled;  /* whole requests may lie in `input` that could not be looked at yet */
-    bool closing;  /* `reason` says why */
+    bool readable;         /* the socket may have input */
+    bool ended;            /* the peer has ended its side */
+    bool stalled;          /* whole requests may lie in `input` that could not be looked at yet */
+    bool closing;          /* `reason` says why */
     bool reading, writing; /* which events are set */
     enum fh_close_reason reason;
     struct event read_event, write_event;

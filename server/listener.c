@@ -62,8 +62,8 @@ static void on_connection(evutil_socket_t fd, short what, void *arg)
     (void)what;
     for (unsigned i = 0; i < ACCEPTS_PER_EVENT; i++) {
         struct fh_address peer = {.size = sizeof peer.bytes};
-        int s = accept4(fd, (struct sockaddr *)&peer.bytes, &peer.size,
-                        SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int s =
+            accept4(fd, (struct sockaddr *)&peer.bytes, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (s >= 0) {
             listener_hand_over(l, s, &peer);
             continue;

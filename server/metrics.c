@@ -1,7 +1,7 @@
 /*
  * Theory.  A metric family is a heading and one line per label set; labels are bounded: operations,
- * states, zones, size classes. Families that are sums over zones carry no zone label; those with one
- * can be summed by the reader.
+ * states, zones, size classes. Families that are sums over zones carry no zone label; those with
+ * one can be summed by the reader.
  *
  * Durations of requests that never waited are those of the turn that read and answered them: the
  * clock is read twice a turn, not twice a request.
@@ -18,7 +18,7 @@
 #include "alloc/ids.h"
 
 static const uint64_t bucket_bounds_ns[FH_DURATION_BUCKETS] = {
-    10000,    25000,    50000,    100000,    250000,    500000,    1000000,    2500000,
+    10000,   25000,    50000,    100000,   250000,    500000,    1000000,    2500000,
     5000000, 10000000, 25000000, 50000000, 100000000, 250000000, 1000000000, 5000000000};
 
 const char *fh_op_name(enum fh_op_code code)
@@ -324,7 +324,7 @@ static void print_buddy(const struct metrics_text *t)
 {
     family(t->out, "buddy_free_blocks", "gauge", "Free blocks of the space by size class.");
     for (uint32_t i = 0; i < t->count; i++) {
-        for (uint32_t class = 0; class < t->zones[i].buddy_classes; class++) {
+        for (uint32_t class = 0; class < t->zones[i].buddy_classes; class ++) {
             char name[16];
             snprintf(name, sizeof name, "%u", class);
             zone_line(t, &t->zones[i], "buddy_free_blocks", "class", name,
@@ -334,8 +334,7 @@ static void print_buddy(const struct metrics_text *t)
     family(t->out, "buddy_largest_free_bytes", "gauge", "Largest free block in an open arena.");
     for (uint32_t i = 0; i < t->count; i++)
         fprintf(t->out, "farheap_buddy_largest_free_bytes{zone=\"%u\"} %" PRIu64 "\n",
-                t->zones[i].zone,
-                t->zones[i].engine.heap.space.largest_free_pages * FH_PAGE_SIZE);
+                t->zones[i].zone, t->zones[i].engine.heap.space.largest_free_pages * FH_PAGE_SIZE);
 }
 
 /* Blocks cut and joined, over all zones and classes. */
@@ -344,7 +343,7 @@ static void print_buddy_work(const struct metrics_text *t)
     uint64_t splits = 0, merges = 0;
 
     for (uint32_t i = 0; i < t->count; i++) {
-        for (uint32_t class = 0; class < t->zones[i].buddy_classes; class++) {
+        for (uint32_t class = 0; class < t->zones[i].buddy_classes; class ++) {
             splits += t->zones[i].buddy[class].splits;
             merges += t->zones[i].buddy[class].merges;
         }
@@ -437,16 +436,15 @@ static void print_node(FILE *out, const struct fh_node_figures *n)
     fprintf(out, "farheap_connections_total{listener=\"plain\"} %" PRIu64 "\n", n->accepted[0]);
     fprintf(out, "farheap_connections_total{listener=\"tls\"} %" PRIu64 "\n", n->accepted[1]);
     family(out, "connections_rejected_total", "counter", "Connections closed at once.");
-    fprintf(out, "farheap_connections_rejected_total{reason=\"limit\"} %" PRIu64 "\n",
-            n->rejected);
+    fprintf(out, "farheap_connections_rejected_total{reason=\"limit\"} %" PRIu64 "\n", n->rejected);
     family(out, "log_messages_total", "counter", "Events logged, suppressed lines included.");
     for (unsigned i = 0; i < 4; i++)
         fprintf(out, "farheap_log_messages_total{level=\"%s\"} %" PRIu64 "\n", levels[i],
                 n->log_lines[i]);
 }
 
-void fh_metrics_print(FILE *out, const struct fh_node_figures *node,
-                      const struct fh_figures *zones, uint32_t count)
+void fh_metrics_print(FILE *out, const struct fh_node_figures *node, const struct fh_figures *zones,
+                      uint32_t count)
 {
     struct metrics_text t = {.out = out, .zones = zones, .count = count};
 

@@ -1,8 +1,8 @@
 /*
  * metrics: what the server counts, and the text that Prometheus reads.
  *
- * Each thread counts for itself, in plain numbers; a scrape asks every thread for a copy, so nothing
- * is shared and nothing is atomic.
+ * Each thread counts for itself, in plain numbers; a scrape asks every thread for a copy, so
+ * nothing is shared and nothing is atomic.
  *
  * Units      as the field names say.
  * Ownership  counters belong to their thread; figures are a copy, whose owner frees nothing in it.
@@ -54,6 +54,7 @@ enum fh_op_code {
     X(RESET, "reset", false)                                                                       \
     X(FRAME, "frame_limits", true)                                                                 \
     X(HEAD, "head_malformed", true)                                                                \
+    X(ORDER, "hello_out_of_order", true)                                                           \
     X(NO_HELLO, "handshake_timeout", true)                                                         \
     X(SLOW_FRAME, "frame_timeout", true)                                                           \
     X(NO_READER, "output_stalled", true)                                                           \

@@ -30,10 +30,11 @@ struct fh_node {
     struct fh_mailbox main;                      /* of the main thread */
     const char *io;                              /* backend of the zones, once started */
     bool tls;                                    /* some listener speaks it */
-    /* How a zone answers a gather; set by the zone threads' file, so that askers need not know it. */
+    /* How a zone answers a gather; set by the zone threads' file, so that askers need not know it.
+     */
     void *(*answer)(struct fh_gather *, void *owner);
-    atomic_uint connections;                     /* open */
-    atomic_ullong accepted[2], rejected;         /* plain, tls; over max-connections */
+    atomic_uint connections;             /* open */
+    atomic_ullong accepted[2], rejected; /* plain, tls; over max-connections */
 };
 
 void fh_node_figures_of(const struct fh_node *, struct fh_node_figures *out);

@@ -348,6 +348,7 @@ enum fh_next fh_ops_request(struct fh_ops *ops, struct fh_session *session, cons
         return FH_NEXT_BAD_HEAD;
     ask.head = message;
     ask.code = row->code;
+    bool ordered = session->known != (row->code == FH_OP_HELLO);
     int rc = ask_check(&ask, row, body_size);
     if (rc == 0)
         rc = row->begin(&ask);
@@ -357,7 +358,9 @@ enum fh_next fh_ops_request(struct fh_ops *ops, struct fh_session *session, cons
         struct fh_reply_to to = fh_reply_to_ask(&ask);
         fh_reply_plain(&to, rc);
     }
-    return session->out.error == -ENOMEM ? FH_NEXT_NO_MEMORY : FH_NEXT_REQUEST;
+    if (session->out.error == -ENOMEM)
+        return FH_NEXT_NO_MEMORY;
+    return ordered ? FH_NEXT_REQUEST : FH_NEXT_BAD_ORDER;
 }
 
 /* --- bodies that come in pieces --- */
@@ -378,7 +381,7 @@ enum fh_next fh_ops_begin(struct fh_ops *ops, struct fh_session *session, const 
     ask.code = row->code;
     int rc = ask_check(&ask, row, body_size);
     if (rc == 0)
-        rc = row->stage ? row->stage(&ask, body_size, &op) : -EFBIG;
+        rc = row->stage ? row->stage(&ask, body_size, &op) : -EINVAL;
     if (rc != 0) {
         op = fh_op_create(&ask, FH_OP_KIND_REFUSED);
         if (!op)

@@ -46,13 +46,13 @@ struct fh_op {
     uint64_t arrived_ns, deadline_ms; /* of the clock; deadline 0 = none */
     enum fh_op_kind kind;
     enum fh_op_code code;
-    int rc;              /* REFUSED: what to answer */
-    bool parked;         /* in the engine, or with another thread: `done` will come */
-    bool on_offer;       /* READER: a window may be sent */
-    bool tells_object;   /* READER: the answer carries the object (Get) */
-    uint64_t owed;       /* bytes counted in session->owed_bytes */
-    size_t window_taken; /* READER: of the window on offer */
-    uint64_t body_left;  /* STAGE, REFUSED: bytes still to come */
+    int rc;               /* REFUSED: what to answer */
+    bool parked;          /* in the engine, or with another thread: `done` will come */
+    bool on_offer;        /* READER: a window may be sent */
+    bool tells_object;    /* READER: the answer carries the object (Get) */
+    uint64_t owed;        /* bytes counted in session->owed_bytes */
+    size_t window_taken;  /* READER: of the window on offer */
+    uint64_t body_left;   /* STAGE, REFUSED: bytes still to come */
     struct fh_ref target; /* STAGE of a write */
     uint64_t offset, ttl_ms;
     struct fh_cond cond;
@@ -95,6 +95,7 @@ enum fh_next {
     FH_NEXT_BODY,    /* session->incoming takes the body now */
     FH_NEXT_MOVE,    /* to session->wants_zone, with this request unread */
     FH_NEXT_BAD_HEAD,
+    FH_NEXT_BAD_ORDER, /* not Hello first, or Hello twice: answered, and to be closed */
     FH_NEXT_NO_MEMORY,
 };
 

@@ -62,9 +62,8 @@ void fh_reply_bytes(const struct fh_reply_to *, fh_response_head *, const void *
 
 /* Sends what a reader has on offer and ends or queues it. The op is not the caller's any more. */
 void fh_op_send_reader(struct fh_op *);
-/* Opens a reader and answers, now or later. */
-int fh_ops_open_reader(struct fh_ask *, const struct fh_ref *, uint64_t offset, uint64_t size,
-                       bool tells_object);
+/* Opens a reader of what a name leads to and answers, now or later. */
+int fh_ops_open_by_name(struct fh_ask *, const struct fh_read_name *);
 
 /* A reference to this zone from a handle of the wire: -EXDEV another zone's, -EINVAL none given. */
 FH_CHECKED int fh_ask_ref(const struct fh_ask *, const Farheap__V1__Handle *, struct fh_ref *out);

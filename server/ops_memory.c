@@ -129,8 +129,8 @@ void fh_op_send_reader(struct fh_op *op)
     fh_list_remove(&op->timed); /* its answer has begun */
     op->on_offer = true;
     op->window_taken = 0;
-    op->source = (struct fh_out_source){
-        .offer = reader_offer, .took = reader_took, .close = reader_close};
+    op->source =
+        (struct fh_out_source){.offer = reader_offer, .took = reader_took, .close = reader_close};
     fh_outq_add_source(&session->out, &op->source);
     enum fh_out_state state = fh_outq_flush(&session->out);
     if (state == FH_OUT_EMPTY || state == FH_OUT_BROKEN)
@@ -166,28 +166,67 @@ static void reader_done(struct fh_call *call)
     fh_op_destroy(op);
 }
 
-int fh_ops_open_reader(struct fh_ask *ask, const struct fh_ref *ref, uint64_t offset, uint64_t size,
-                       bool tells_object)
+/* What an attempt to open came to: an answer, a wait, or a refusal. */
+static int reader_opened(struct fh_op *op, int rc)
 {
-    struct fh_op *op = fh_op_create(ask, FH_OP_KIND_READER);
-
-    if (!op)
-        return -ENOMEM;
-    op->tells_object = tells_object;
-    op->u.reader.call = (struct fh_call){.done = reader_done};
-    int rc = fh_reader_open(ask->ops->zone, &op->u.reader, ref, offset, size);
     if (rc == 0) {
         fh_op_send_reader(op);
         return 0;
     }
     op->parked = rc == -EINPROGRESS;
     if (op->parked) {
-        op_owe(op, size);
+        op_owe(op, op->u.reader.left);
         return rc;
     }
     op->kind = FH_OP_KIND_REFUSED; /* a reader that did not open needs no close */
     fh_op_destroy(op);
     return rc;
+}
+
+static struct fh_op *reader_create(struct fh_ask *ask)
+{
+    struct fh_op *op = fh_op_create(ask, FH_OP_KIND_READER);
+
+    if (op)
+        op->u.reader.call = (struct fh_call){.done = reader_done};
+    return op;
+}
+
+/* A name that the reader follows while it waits must outlive the input. */
+static int reader_keep_name(struct fh_op *op)
+{
+    struct fh_read_name *by = &op->u.reader.by;
+    int rc = fh_op_keep(op, by->name, by->size, NULL, 0);
+
+    if (rc == 0)
+        by->name = op->copy;
+    else
+        fh_op_destroy(op);
+    return rc;
+}
+
+int fh_ops_open_by_name(struct fh_ask *ask, const struct fh_read_name *by)
+{
+    struct fh_op *op = reader_create(ask);
+    int rc;
+
+    if (!op)
+        return -ENOMEM;
+    op->tells_object = true;
+    rc = reader_opened(op, fh_reader_open_name(ask->ops->zone, &op->u.reader, by));
+    if (rc == -EINPROGRESS && reader_keep_name(op) != 0)
+        return -ENOMEM;
+    return rc;
+}
+
+static int open_by_handle(struct fh_ask *ask, const struct fh_ref *ref, uint64_t offset,
+                          uint64_t size)
+{
+    struct fh_op *op = reader_create(ask);
+
+    if (!op)
+        return -ENOMEM;
+    return reader_opened(op, fh_reader_open(ask->ops->zone, &op->u.reader, ref, offset, size));
 }
 
 int fh_ops_read(struct fh_ask *ask)
@@ -200,7 +239,7 @@ int fh_ops_read(struct fh_ask *ask)
         return rc;
     if (m->size > ask->ops->config->max_body)
         return -EFBIG;
-    return fh_ops_open_reader(ask, &ref, m->offset, m->size, false);
+    return open_by_handle(ask, &ref, m->offset, m->size);
 }
 
 /* --- never parked --- */

@@ -109,8 +109,7 @@ int fh_ops_put(struct fh_ask *ask)
     struct fh_cond cond;
     int rc;
 
-    if ((rc = fh_ask_name(ask, m->name)) != 0 ||
-        (rc = fh_ask_cond(m->condition, true, &cond)) != 0)
+    if ((rc = fh_ask_name(ask, m->name)) != 0 || (rc = fh_ask_cond(m->condition, true, &cond)) != 0)
         return rc;
     return m->handle ? put_handle(ask, &cond) : put_body(ask, &cond);
 }
@@ -129,23 +128,21 @@ static int ask_lookup(struct fh_ask *ask, ProtobufCBinaryData name, struct fh_ob
 int fh_ops_get(struct fh_ask *ask)
 {
     const Farheap__V1__Get *m = ask->head->get;
-    struct fh_object_view view;
+    uint64_t body_max = ask->ops->config->max_body;
     struct fh_cond cond;
     int rc;
 
     if ((rc = fh_ask_cond(m->condition, false, &cond)) != 0 ||
-        (rc = ask_lookup(ask, m->name, &view)) != 0)
+        (rc = fh_ask_name(ask, m->name)) != 0)
         return rc;
-    if (cond.if_version != 0 && cond.if_version != view.version)
-        return -ECANCELED;
-    if (m->offset > view.size)
-        return -EINVAL;
-    uint64_t size = view.size - m->offset;
-    if (m->size != 0 && m->size < size)
-        size = m->size;
-    if (size > ask->ops->config->max_body)
-        size = ask->ops->config->max_body;
-    return fh_ops_open_reader(ask, &view.ref, m->offset, size, true);
+    return fh_ops_open_by_name(
+        ask,
+        &(struct fh_read_name){.name = m->name.data,
+                               .size = m->name.len,
+                               .tenant = ask->session->tenant,
+                               .if_version = cond.if_version,
+                               .offset = m->offset,
+                               .limit = m->size != 0 && m->size < body_max ? m->size : body_max});
 }
 
 int fh_ops_lookup(struct fh_ask *ask)

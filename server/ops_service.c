@@ -20,7 +20,7 @@ static int hello_check(const struct fh_ask *ask)
     if (m->version != PROTOCOL_VERSION)
         return -EOPNOTSUPP;
     if (m->zone != (uint32_t)ANY_ZONE_ON_WIRE && m->zone >= ask->ops->zones)
-        return -EXDEV;
+        return -EINVAL;
     return 0;
 }
 

@@ -339,6 +339,6 @@ bool fh_outq_check(const struct fh_outq *q, FILE *why)
 
 void fh_outq_dump(const struct fh_outq *q, FILE *out)
 {
-    fprintf(out, "outq: %zu bytes queued, %u sources, %llu bytes sent, error %d\n",
-            q->queued_bytes, q->sources, (unsigned long long)q->sent_bytes, q->error);
+    fprintf(out, "outq: %zu bytes queued, %u sources, %llu bytes sent, error %d\n", q->queued_bytes,
+            q->sources, (unsigned long long)q->sent_bytes, q->error);
 }

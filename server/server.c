@@ -1,7 +1,7 @@
 /*
- * Theory.  Start goes up the floors: what the configuration asks for is checked against the machine,
- * then TLS, the zones with region and swap, the admin port, and last the listeners: no client
- * connects to what cannot serve. The end goes down in reverse.
+ * Theory.  Start goes up the floors: what the configuration asks for is checked against the
+ * machine, then TLS, the zones with region and swap, the admin port, and last the listeners: no
+ * client connects to what cannot serve. The end goes down in reverse.
  *
  * The first TERM or INT drains: listeners close, zones refuse new work, each tells when its last
  * connection has gone. When all have, or drain-timeout is over, the loop ends. A second signal ends
@@ -27,8 +27,7 @@ enum { TMPFS_MAGIC_NUMBER = 0x01021994, PAGE_BYTES = 4096, BUFFERS_BYTES = 32 <<
 static enum fh_exit server_fail(struct fh_log *log, enum fh_exit code, const char *message,
                                 const char *what)
 {
-    FH_LOG(log, 0, FH_LOG_ERROR, "main", message, FH_TEXT("what", what),
-           FH_NUM("exit", code));
+    FH_LOG(log, 0, FH_LOG_ERROR, "main", message, FH_TEXT("what", what), FH_NUM("exit", code));
     return code;
 }
 
@@ -95,14 +94,15 @@ static enum fh_exit server_size_memory(struct fh_server *s, const struct fh_conf
 
     node->zone_memory_bytes = config->memory / node->zones / PAGE_BYTES * PAGE_BYTES;
     if (node->zone_memory_bytes < fh_zone_thread_memory_min()) {
-        snprintf(text, sizeof text, "a zone needs %llu bytes at least: raise memory, or fewer zones",
+        snprintf(text, sizeof text,
+                 "a zone needs %llu bytes at least: raise memory, or fewer zones",
                  (unsigned long long)fh_zone_thread_memory_min());
         return server_fail(node->log, FH_EXIT_USAGE, "memory too small", text);
     }
-    uint64_t need = BUFFERS_BYTES + node->zones * (node->zone_memory_bytes +
-                                                   fh_zone_thread_books_bytes(
-                                                       node->zone_memory_bytes,
-                                                       node->zone_swap_bytes));
+    uint64_t need =
+        BUFFERS_BYTES +
+        node->zones * (node->zone_memory_bytes +
+                       fh_zone_thread_books_bytes(node->zone_memory_bytes, node->zone_swap_bytes));
     if (need <= limit)
         return FH_EXIT_CLEAN;
     snprintf(text, sizeof text, "region, books and buffers need %llu bytes, memory.max is %llu",
@@ -252,8 +252,7 @@ static enum fh_exit server_open_loop(struct fh_server *s)
 {
     if (fh_mailbox_init(&s->node.main) != 0 || !(s->base = event_base_new()))
         return server_fail(s->node.log, FH_EXIT_FAILED, "cannot start the loop", strerror(errno));
-    s->mail_event =
-        event_new(s->base, s->node.main.event_fd, EV_READ | EV_PERSIST, on_mail, s);
+    s->mail_event = event_new(s->base, s->node.main.event_fd, EV_READ | EV_PERSIST, on_mail, s);
     s->drain_event = evtimer_new(s->base, on_drain_over, s);
     s->signals[0] = evsignal_new(s->base, SIGTERM, on_end_signal, s);
     s->signals[1] = evsignal_new(s->base, SIGINT, on_end_signal, s);
@@ -314,23 +313,22 @@ static enum fh_exit server_open_listeners(struct fh_server *s)
     if (rc == 0)
         return FH_EXIT_CLEAN;
     snprintf(what, sizeof what, "%.128s: %s", failed, strerror(-rc));
-    return server_fail(s->node.log, rc == -EINVAL ? FH_EXIT_USAGE : FH_EXIT_BIND,
-                       "cannot listen", what);
+    return server_fail(s->node.log, rc == -EINVAL ? FH_EXIT_USAGE : FH_EXIT_BIND, "cannot listen",
+                       what);
 }
 
 static void server_log_start(struct fh_server *s)
 {
     const struct fh_node *node = &s->node;
 
-    FH_LOG(node->log, 0, FH_LOG_INFO, "main", "farheapd " FARHEAP_VERSION " started",
-           FH_NUM("zones", node->zones),
-           FH_NUM("region_bytes", node->zone_memory_bytes * node->zones),
-           FH_NUM("swap_bytes", node->zone_swap_bytes * node->zones),
-           FH_NUM("books_bytes_max", node->zones * fh_zone_thread_books_bytes(
-                                                       node->zone_memory_bytes,
-                                                       node->zone_swap_bytes)),
-           FH_TEXT("io", node->io), FH_TEXT("swap", node->config->swap),
-           FH_TEXT("node", node->config->node));
+    FH_LOG(
+        node->log, 0, FH_LOG_INFO, "main", "farheapd " FARHEAP_VERSION " started",
+        FH_NUM("zones", node->zones), FH_NUM("region_bytes", node->zone_memory_bytes * node->zones),
+        FH_NUM("swap_bytes", node->zone_swap_bytes * node->zones),
+        FH_NUM("books_bytes_max", node->zones * fh_zone_thread_books_bytes(node->zone_memory_bytes,
+                                                                           node->zone_swap_bytes)),
+        FH_TEXT("io", node->io), FH_TEXT("swap", node->config->swap),
+        FH_TEXT("node", node->config->node));
 }
 
 static enum fh_exit server_open_all(struct fh_server *s, const struct fh_config *config)
@@ -349,8 +347,7 @@ static enum fh_exit server_open_all(struct fh_server *s, const struct fh_config 
     return server_open_listeners(s);
 }
 
-enum fh_exit fh_server_open(struct fh_server *s, const struct fh_config *config,
-                            struct fh_log *log)
+enum fh_exit fh_server_open(struct fh_server *s, const struct fh_config *config, struct fh_log *log)
 {
     memset(s, 0, sizeof *s);
     s->node.config = config;
@@ -369,8 +366,8 @@ enum fh_exit fh_server_run(struct fh_server *s)
 {
     s->admin.ready = true;
     int rc = event_base_dispatch(s->base);
-    FH_LOG(s->node.log, 0, FH_LOG_INFO, "main", "ended", FH_NUM("connections",
-                                                              atomic_load(&s->node.connections)));
+    FH_LOG(s->node.log, 0, FH_LOG_INFO, "main", "ended",
+           FH_NUM("connections", atomic_load(&s->node.connections)));
     return rc < 0 ? FH_EXIT_FAILED : FH_EXIT_CLEAN;
 }
 

@@ -1,7 +1,7 @@
 /*
- * Theory.  A session owes its peer bytes in two places: those queued in `out`, and those of requests
- * that are still being read or that are sent from a view. Both count against the output limit, so a
- * peer that asks and never reads costs a bounded amount.
+ * Theory.  A session owes its peer bytes in two places: those queued in `out`, and those of
+ * requests that are still being read or that are sent from a view. Both count against the output
+ * limit, so a peer that asks and never reads costs a bounded amount.
  *
  * Guessing handles is slow: after FH_SESSION_STALE_PER_SECOND answers of STALE the rest of the
  * second passes before the next request is looked at.

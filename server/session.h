@@ -15,7 +15,7 @@
 #include "outq.h"
 
 enum {
-    FH_SESSION_PARKED_MAX = 1024,      /* then its input is not read */
+    FH_SESSION_PARKED_MAX = 1024,       /* then its input is not read */
     FH_SESSION_STALE_PER_SECOND = 1000, /* then its input is not read until the next second */
     FH_TENANT_DEFAULT = 0,
     FH_ZONE_ANY = -1,

@@ -1,8 +1,8 @@
 /*
  * tls: TLS 1.3 by OpenSSL, directly on a non-blocking socket.
  *
- * Ownership  a context belongs to the server and outlives its sessions; a session to its connection.
- * Threads    a context is read by all threads; a session belongs to one at a time.
+ * Ownership  a context belongs to the server and outlives its sessions; a session to its
+ * connection. Threads    a context is read by all threads; a session belongs to one at a time.
  * Errors     -EAGAIN the socket has nothing, or takes nothing, for now; -EPROTO the peer broke TLS;
  *            -ECONNRESET it is gone; -ENOMEM.
  */

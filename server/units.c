@@ -18,13 +18,20 @@ struct unit {
 };
 
 static const struct unit size_units[] = {
-    {"TiB", UINT64_C(1) << 40, false}, {"GiB", UINT64_C(1) << 30, false},
-    {"MiB", UINT64_C(1) << 20, false}, {"KiB", UINT64_C(1) << 10, false},
-    {"tb", UINT64_C(1) << 40, false},  {"gb", UINT64_C(1) << 30, false},
-    {"mb", UINT64_C(1) << 20, false},  {"kb", UINT64_C(1) << 10, false},
-    {"t", 1000000000000u, false},      {"g", 1000000000u, false},
-    {"M", 1000000, false},             {"k", 1000, false},
-    {"B", 1, true},                    {"", 1, true},
+    {"TiB", UINT64_C(1) << 40, false},
+    {"GiB", UINT64_C(1) << 30, false},
+    {"MiB", UINT64_C(1) << 20, false},
+    {"KiB", UINT64_C(1) << 10, false},
+    {"tb", UINT64_C(1) << 40, false},
+    {"gb", UINT64_C(1) << 30, false},
+    {"mb", UINT64_C(1) << 20, false},
+    {"kb", UINT64_C(1) << 10, false},
+    {"t", 1000000000000u, false},
+    {"g", 1000000000u, false},
+    {"M", 1000000, false},
+    {"k", 1000, false},
+    {"B", 1, true},
+    {"", 1, true},
     {NULL, 0, false},
 };
 
@@ -118,8 +125,8 @@ static void print_unit(char *text, const struct unit *units, uint64_t value, con
 {
     for (const struct unit *u = units; u->name && value > 0; u++) {
         if (value % u->factor == 0) {
-            snprintf(text, FH_UNITS_TEXT_SIZE, "%llu%s",
-                     (unsigned long long)(value / u->factor), u->name);
+            snprintf(text, FH_UNITS_TEXT_SIZE, "%llu%s", (unsigned long long)(value / u->factor),
+                     u->name);
             return;
         }
         if (u->factor == 1024)

@@ -72,7 +72,7 @@ static json_t *buddy_part(const struct fh_zone *zone, const struct fh_figures *f
     put(one, "segment_bytes", space->segment_pages * FH_PAGE_SIZE);
     put(one, "used_bytes", space->used_pages * FH_PAGE_SIZE);
     put(one, "largest_free_bytes", space->largest_free_pages * FH_PAGE_SIZE);
-    for (uint32_t class = 0; class < f->buddy_classes; class++) {
+    for (uint32_t class = 0; class < f->buddy_classes; class ++) {
         const struct fh_buddy_class_stats *c = &f->buddy[class];
         json_t *row = json_object();
         put(row, "class", class);
@@ -300,9 +300,10 @@ static void info_memory(json_t *document, const struct view_sums *sum)
     put(o, "frame", p->pages_frame);
     put(o, "slot", p->pages_slot);
     put(o, "failed", p->pages_failed);
-    put(o, "nothing", sum->space.used_pages > p->pages_frame + p->pages_slot + p->pages_failed
-                          ? sum->space.used_pages - p->pages_frame - p->pages_slot - p->pages_failed
-                          : 0);
+    put(o, "nothing",
+        sum->space.used_pages > p->pages_frame + p->pages_slot + p->pages_failed
+            ? sum->space.used_pages - p->pages_frame - p->pages_slot - p->pages_failed
+            : 0);
     o = member(document, "faults");
     put(o, "first_write", p->faults_first_write);
     put(o, "swap", p->faults_swap);

@@ -1,8 +1,8 @@
 /*
- * Theory.  A round of the loop: wait for events, which only mark what is to be done; read the clock;
- * run the connections that have input; turn the zone once, which finishes I/O, resumes parked
- * requests and reclaims a slice; run the connections that were woken by that. When something has
- * more to do than its turn allowed, the next wait does not wait.
+ * Theory.  A round of the loop: wait for events, which only mark what is to be done; read the
+ * clock; run the connections that have input; turn the zone once, which finishes I/O, resumes
+ * parked requests and reclaims a slice; run the connections that were woken by that. When something
+ * has more to do than its turn allowed, the next wait does not wait.
  *
  * Invariants
  *   [I1] after every run of connections the zone is turned before the loop waits, so what they
@@ -27,8 +27,8 @@ enum { URING_DEPTH = 128, BOOKS_FIXED = 4 << 20, BOOKS_PER_FRAME = 24, BOOKS_PER
 
 uint64_t fh_zone_thread_books_bytes(uint64_t memory_bytes, uint64_t swap_bytes)
 {
-    uint64_t bounce = swap_bytes ? (uint64_t)FH_SWAP_BOUNCE_COUNT * FH_SWAP_RUN_MAX * FH_PAGE_SIZE
-                                 : 0;
+    uint64_t bounce =
+        swap_bytes ? (uint64_t)FH_SWAP_BOUNCE_COUNT * FH_SWAP_RUN_MAX * FH_PAGE_SIZE : 0;
 
     return memory_bytes / FH_PAGE_SIZE * BOOKS_PER_FRAME +
            swap_bytes / FH_PAGE_SIZE * BOOKS_PER_SLOT + bounce +
@@ -145,8 +145,8 @@ static void summary_run(struct fh_message *message, void *owner)
            FH_NUM("objects", s.objects), FH_NUM("object_bytes", s.object_bytes),
            FH_NUM("frames_total", s.pager.frames_total), FH_NUM("frames_free", s.pager.frames_free),
            FH_NUM("swap_used", s.pager.swap.slots_used), FH_NUM("parked", s.pager.parked_now),
-           FH_NUM("faults_swap", s.pager.faults_swap),
-           FH_NUM("pressure", s.reclaim.pressure), FH_NUM("connections", t->conns.count));
+           FH_NUM("faults_swap", s.pager.faults_swap), FH_NUM("pressure", s.reclaim.pressure),
+           FH_NUM("connections", t->conns.count));
 }
 
 static void post(struct fh_mailbox *box, struct fh_message *message,

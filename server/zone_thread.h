@@ -40,8 +40,8 @@ struct fh_zone_thread {
     uint64_t worst_ns, worst_since_ms; /* longest turn of the second that runs */
 };
 
-/* Starts the thread and waits until it serves or has failed. `drained` runs on the main thread, with
- * its mailbox's owner, when the zone has drained. */
+/* Starts the thread and waits until it serves or has failed. `drained` runs on the main thread,
+ * with its mailbox's owner, when the zone has drained. */
 FH_CHECKED int fh_zone_thread_start(struct fh_zone_thread *, struct fh_node *, uint32_t index,
                                     void (*drained)(struct fh_message *, void *owner));
 /* Takes over a connection, also when the zone has ended. */

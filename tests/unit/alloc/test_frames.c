@@ -82,7 +82,7 @@ Test(frames, are_free_when_the_last_reference_goes)
     cr_assert(fh_frames_check(&frames, stderr));
 }
 
-Test(frames, a_thousand_references_and_back)
+Test(frames, as_many_references_as_there_can_be_and_back)
 {
     struct fh_frame f = fh_frames_take(&frames);
 

@@ -1,0 +1,374 @@
+/* S3-FIFO by example, against a walk, and on a real trace of block requests beside LRU. */
+#include "alloc/fifo.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/rng.h"
+
+enum { TOTAL = 100 };
+
+static struct fh_mem mem;
+static struct fh_frames frames;
+static struct fh_fifo fifo;
+
+static void open_fifo(uint32_t total)
+{
+    cr_assert_eq(fh_frames_init(&frames, &mem, total), 0);
+    memset(&fifo, 0xA5, sizeof(fifo));
+    fh_fifo_init(&fifo, &frames);
+}
+
+static void setup(void)
+{
+    open_fifo(TOTAL);
+}
+
+static void teardown(void)
+{
+    fh_frames_fini(&frames);
+    cr_assert_eq(mem.used_bytes, 0);
+}
+
+static struct fh_frame insert_new(void)
+{
+    struct fh_frame f = fh_frames_take(&frames);
+    cr_assert_neq(f.v, FH_FRAME_NONE.v);
+    fh_fifo_insert(&fifo, f, false, 0);
+    return f;
+}
+
+static uint32_t queue_of(struct fh_frame f)
+{
+    return fh_frames_record(&frames, f)->queue;
+}
+
+static uint32_t pick(uint32_t budget)
+{
+    return fh_fifo_pick(&fifo, &budget).v;
+}
+
+TestSuite(fifo, .init = setup, .fini = teardown, .timeout = 60);
+
+Test(fifo, of_nothing_there_is_no_victim)
+{
+    cr_assert_eq(pick(10), FH_FRAME_NONE.v);
+    cr_assert(fh_fifo_check(&fifo, stderr));
+}
+
+Test(fifo, a_single_frame_is_the_victim_and_leaves_its_queue)
+{
+    struct fh_frame f = insert_new();
+
+    cr_assert_eq(queue_of(f), FH_QUEUE_SMALL);
+    cr_assert_eq(pick(1), f.v);
+    cr_assert_eq(queue_of(f), FH_QUEUE_NONE);
+    cr_assert(fh_fifo_check(&fifo, stderr));
+}
+
+Test(fifo, what_was_never_touched_leaves_in_order_of_arrival)
+{
+    for (uint32_t i = 0; i < 20; i++)
+        (void)insert_new();
+    for (uint32_t i = 0; i < 20; i++)
+        cr_assert_eq(pick(1), i);
+}
+
+Test(fifo, one_touch_in_small_promotes_to_main)
+{
+    struct fh_frame a = insert_new();
+    struct fh_frame b = insert_new();
+
+    fh_fifo_touch(&fifo, a);
+    cr_assert_eq(pick(10), b.v);
+    cr_assert_eq(queue_of(a), FH_QUEUE_MAIN);
+    cr_assert_eq(fh_frames_record(&frames, a)->freq, 0);
+    cr_assert_eq(pick(10), a.v);
+}
+
+Test(fifo, touches_are_counted_to_three_and_each_gives_a_round_in_main)
+{
+    struct fh_frame a = fh_frames_take(&frames);
+
+    fh_fifo_insert_main(&fifo, a);
+    for (int i = 0; i < 9; i++)
+        fh_fifo_touch(&fifo, a);
+    cr_assert_eq(fh_frames_record(&frames, a)->freq, 3);
+    cr_assert_eq(pick(3), FH_FRAME_NONE.v, "three looks, three rounds");
+    cr_assert_eq(queue_of(a), FH_QUEUE_MAIN);
+    cr_assert_eq(pick(1), a.v);
+}
+
+Test(fifo, the_budget_bounds_the_looks_and_tells_what_is_left)
+{
+    uint32_t budget = 5;
+
+    for (uint32_t i = 0; i < 20; i++)
+        fh_fifo_touch(&fifo, insert_new());
+    cr_assert_eq(fh_fifo_pick(&fifo, &budget).v, FH_FRAME_NONE.v);
+    cr_assert_eq(budget, 0);
+    cr_assert_eq(fifo.main.count, 5);
+    budget = 100;
+    cr_assert_neq(fh_fifo_pick(&fifo, &budget).v, FH_FRAME_NONE.v);
+    cr_assert_gt(budget, 0);
+}
+
+Test(fifo, main_gives_the_victim_while_small_has_less_than_its_tenth)
+{
+    for (uint32_t i = 0; i < 50; i++)
+        fh_fifo_insert_main(&fifo, fh_frames_take(&frames));
+    struct fh_frame small = insert_new();
+    cr_assert_eq(pick(1), 0, "the oldest of main");
+    cr_assert_eq(queue_of(small), FH_QUEUE_SMALL);
+    for (uint32_t i = 0; i < 9; i++)
+        (void)insert_new();
+    cr_assert_eq(pick(1), small.v, "small has more than its share");
+}
+
+Test(fifo, a_page_back_soon_after_its_eviction_enters_main)
+{
+    for (uint32_t i = 0; i < 10; i++)
+        (void)insert_new();
+    uint32_t epoch = fh_fifo_evicted(&fifo);
+    struct fh_frame soon = fh_frames_take(&frames);
+    for (uint32_t i = 0; i < 8; i++)
+        (void)fh_fifo_evicted(&fifo);
+    fh_fifo_insert(&fifo, soon, true, epoch); /* 9 evictions ago, 10 resident */
+    cr_assert_eq(queue_of(soon), FH_QUEUE_MAIN);
+    for (uint32_t i = 0; i < 2; i++)
+        (void)fh_fifo_evicted(&fifo);
+    struct fh_frame late = fh_frames_take(&frames);
+    fh_fifo_insert(&fifo, late, true, epoch); /* 11 ago, 11 resident */
+    cr_assert_eq(queue_of(late), FH_QUEUE_SMALL);
+}
+
+Test(fifo, the_epoch_wraps_and_an_age_across_the_wrap_is_small)
+{
+    fifo.epoch = 0x0fffffff;
+    for (uint32_t i = 0; i < 10; i++)
+        (void)insert_new();
+    cr_assert_eq(fh_fifo_evicted(&fifo), 0x0fffffff);
+    cr_assert_eq(fifo.epoch, 0);
+    cr_assert_eq(fh_fifo_evicted(&fifo), 0);
+    struct fh_frame f = fh_frames_take(&frames);
+    fh_fifo_insert(&fifo, f, true, 0x0fffffff);
+    cr_assert_eq(queue_of(f), FH_QUEUE_MAIN);
+}
+
+Test(fifo, removing_from_head_middle_and_tail_keeps_the_rest_in_order)
+{
+    for (uint32_t i = 0; i < 6; i++)
+        (void)insert_new();
+    fh_fifo_remove(&fifo, (struct fh_frame){0});
+    fh_fifo_remove(&fifo, (struct fh_frame){3});
+    fh_fifo_remove(&fifo, (struct fh_frame){5});
+    fh_fifo_remove(&fifo, (struct fh_frame){5}); /* of a frame in no queue: no effect */
+    cr_assert(fh_fifo_check(&fifo, stderr));
+    cr_assert_eq(pick(1), 1);
+    cr_assert_eq(pick(1), 2);
+    cr_assert_eq(pick(1), 4);
+    cr_assert_eq(pick(1), FH_FRAME_NONE.v);
+}
+
+Test(fifo, a_random_walk_loses_no_frame)
+{
+    struct rng g = rng_from_env("fifo");
+    bool in[TOTAL] = {false};
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < TOTAL; i++)
+        (void)fh_frames_take(&frames);
+    for (uint32_t step = 0; step < 50000; step++) {
+        struct fh_frame f = {(uint32_t)rng_below(&g, TOTAL)};
+        uint64_t dice = rng_below(&g, 100);
+        if (dice < 30 && !in[f.v]) {
+            fh_fifo_insert(&fifo, f, rng_percent(&g, 50), (uint32_t)rng_below(&g, 100));
+            in[f.v] = true;
+            count++;
+        } else if (dice < 70 && in[f.v]) {
+            fh_fifo_touch(&fifo, f);
+        } else if (dice < 80) {
+            fh_fifo_remove(&fifo, f);
+            count -= in[f.v];
+            in[f.v] = false;
+        } else if (dice >= 85) {
+            uint32_t victim = pick((uint32_t)rng_below(&g, 8));
+            if (victim != FH_FRAME_NONE.v) {
+                cr_assert(in[victim]);
+                in[victim] = false;
+                count--;
+                (void)fh_fifo_evicted(&fifo);
+            }
+        }
+        cr_assert_eq(fifo.small.count + fifo.main.count, count);
+        if (step % 500 == 0)
+            cr_assert(fh_fifo_check(&fifo, stderr));
+    }
+}
+
+Test(fifo, check_sees_a_record_that_names_another_queue)
+{
+    frames.records[insert_new().v].queue = FH_QUEUE_MAIN; /* [I1] */
+    cr_assert_not(fh_fifo_check(&fifo, NULL));
+}
+
+Test(fifo, check_sees_a_frame_that_says_it_is_queued_and_is_not)
+{
+    frames.records[fh_frames_take(&frames).v].queue = FH_QUEUE_SMALL; /* [I1] */
+    cr_assert_not(fh_fifo_check(&fifo, NULL));
+}
+
+Test(fifo, check_sees_a_wrong_length)
+{
+    (void)insert_new();
+    (void)insert_new();
+    fifo.small.count = 1; /* [I2] */
+    cr_assert_not(fh_fifo_check(&fifo, NULL));
+    fifo.small.count = 3;
+    cr_assert_not(fh_fifo_check(&fifo, NULL));
+}
+
+Test(fifo, check_sees_neighbours_that_disagree)
+{
+    struct fh_frame a = insert_new();
+    (void)insert_new();
+    frames.records[a.v].prev = a.v; /* [I3] */
+    cr_assert_not(fh_fifo_check(&fifo, NULL));
+}
+
+Test(fifo, check_sees_a_wrong_tail)
+{
+    (void)insert_new();
+    fifo.small.tail = insert_new().v; /* [I3] */
+    cr_assert_not(fh_fifo_check(&fifo, NULL));
+}
+
+Test(fifo, dump_tells_lengths)
+{
+    char text[128] = "";
+    FILE *out = fmemopen(text, sizeof(text), "w");
+
+    (void)insert_new();
+    fh_fifo_dump(&fifo, out);
+    fclose(out);
+    cr_assert_str_eq(text, "fifo: small 1, main 0, epoch 0\n");
+}
+
+/* --- the trace: one block id per line --- */
+
+enum { REQUESTS = 113872, PAGES = 48974 };
+
+static uint32_t trace[REQUESTS]; /* ids, renumbered 0 .. PAGES - 1 */
+
+static int by_value(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void trace_load(void)
+{
+    static uint32_t ids[REQUESTS];
+    uint32_t count = 0, different = 0;
+    FILE *in = popen("gzip -dc " FARHEAP_SOURCE_DIR "/tests/data/vscsi.trace.gz", "r");
+
+    cr_assert_not_null(in);
+    while (count < REQUESTS && fscanf(in, "%u", &trace[count]) == 1)
+        count++;
+    cr_assert_eq(pclose(in), 0);
+    cr_assert_eq(count, REQUESTS);
+    memcpy(ids, trace, sizeof(ids));
+    qsort(ids, REQUESTS, sizeof(ids[0]), by_value);
+    for (uint32_t i = 0; i < REQUESTS; i++)
+        if (i == 0 || ids[i] != ids[i - 1])
+            ids[different++] = ids[i];
+    cr_assert_eq(different, PAGES);
+    for (uint32_t i = 0; i < REQUESTS; i++) {
+        const uint32_t *at = bsearch(&trace[i], ids, PAGES, sizeof(ids[0]), by_value);
+        trace[i] = (uint32_t)(at - ids);
+    }
+}
+
+/* What the pager does at a miss, with the page table's memory of the eviction epoch. */
+static double fifo_miss_ratio(uint32_t cache)
+{
+    static uint32_t frame_of[PAGES], epoch_of[PAGES];
+    static bool resident[PAGES], evicted[PAGES];
+    uint32_t misses = 0;
+
+    memset(resident, 0, sizeof(resident));
+    memset(evicted, 0, sizeof(evicted));
+    teardown();
+    open_fifo(cache);
+    for (uint32_t i = 0; i < REQUESTS; i++) {
+        uint32_t page = trace[i];
+        if (resident[page]) {
+            fh_fifo_touch(&fifo, (struct fh_frame){frame_of[page]});
+            continue;
+        }
+        misses++;
+        if (frames.free == 0) {
+            struct fh_frame victim = {pick(UINT32_MAX)};
+            uint32_t out = (uint32_t)fh_frames_record(&frames, victim)->page;
+            epoch_of[out] = fh_fifo_evicted(&fifo);
+            evicted[out] = true;
+            resident[out] = false;
+            fh_frames_record(&frames, victim)->page = FH_PAGE_NONE;
+            cr_assert(fh_frames_release(&frames, victim));
+        }
+        struct fh_frame f = fh_frames_take(&frames);
+        fh_frames_record(&frames, f)->page = page;
+        frame_of[page] = f.v;
+        resident[page] = true;
+        fh_fifo_insert(&fifo, f, evicted[page], epoch_of[page]);
+    }
+    cr_assert(fh_fifo_check(&fifo, stderr));
+    return (double)misses / REQUESTS;
+}
+
+/* The plain rule: out goes what was used longest ago. A ring of pages, `PAGES` is its head. */
+static double lru_miss_ratio(uint32_t cache)
+{
+    static uint32_t next[PAGES + 1], prev[PAGES + 1];
+    static bool resident[PAGES];
+    uint32_t misses = 0, count = 0;
+
+    memset(resident, 0, sizeof(resident));
+    next[PAGES] = prev[PAGES] = PAGES;
+    for (uint32_t i = 0; i < REQUESTS; i++) {
+        uint32_t page = trace[i], out = resident[page] ? page : prev[PAGES];
+        misses += !resident[page];
+        if (resident[page] || count == cache) {
+            next[prev[out]] = next[out];
+            prev[next[out]] = prev[out];
+            resident[out] = false;
+            count--;
+        }
+        next[page] = next[PAGES];
+        prev[page] = PAGES;
+        prev[next[page]] = page;
+        next[PAGES] = page;
+        resident[page] = true;
+        count++;
+    }
+    return (double)misses / REQUESTS;
+}
+
+Test(fifo, misses_on_a_real_trace_as_seldom_as_s3_fifo_should)
+{
+    static const struct {
+        uint32_t cache;
+        double most;
+    } rows[] = {{4897, .7470 + .005}, {9794, .6719 + .005}};
+
+    trace_load();
+    for (int i = 0; i < 2; i++) {
+        double fifo_misses = fifo_miss_ratio(rows[i].cache);
+        double lru_misses = lru_miss_ratio(rows[i].cache);
+        fprintf(stderr, "trace, cache of %u pages: S3-FIFO misses %.4f, LRU %.4f\n", rows[i].cache,
+                fifo_misses, lru_misses);
+        cr_assert_leq(fifo_misses, rows[i].most);
+        cr_assert_lt(fifo_misses, lru_misses);
+    }
+}
