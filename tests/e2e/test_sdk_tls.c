@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/farheap.h"
+#include "tests/support/wire/certificates.h"
 #include "tests/support/wire/server_process.h"
 
 static struct server_process server;
@@ -33,23 +34,10 @@ static char *file_in(const char *name)
     return path;
 }
 
-/* An authority, a server's certificate for localhost and 127.0.0.1, a client's, and a stranger's
- * authority. */
 static void make_certificates(void)
 {
-    const char *key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
-
     cr_assert_not_null(mkdtemp(folder));
-    shell("cd %s && { openssl req -x509 %s -keyout ca.key -out ca.pem -subj /CN=ca &&"
-          " openssl req -x509 %s -keyout other.key -out other.pem -subj /CN=other &&"
-          " openssl req %s -keyout server.key -out server.csr -subj /CN=localhost &&"
-          " printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' > san &&"
-          " openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2"
-          " -extfile san -out server.pem &&"
-          " openssl req %s -keyout client.key -out client.csr -subj /CN=client &&"
-          " openssl x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2"
-          " -out client.pem; } > log 2>&1",
-          folder, key, key, key, key);
+    cr_assert_eq(certificates_make(folder), 0, "see %s/log", folder);
 }
 
 static void serve(const char *more)
