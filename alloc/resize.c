@@ -46,8 +46,7 @@ static int resize_by_entries(struct fh_mutation *m, uint32_t number,
                              const struct fh_heap_block *old)
 {
     struct fh_zone *z = m->zone;
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
-    uint64_t pages = fh_pages_for(o->size);
+    uint64_t pages = old->room_bytes >> FH_PAGE_SHIFT; /* all: views of what was cut off move too */
     struct fh_heap_block block;
     int rc;
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "alloc/ids.h"
+#include "alloc/slab_run.h"
 
 /* jansson's integers are signed; what does not fit is not a number we have. */
 static json_t *number(uint64_t value)
@@ -33,11 +34,67 @@ static void put_bool(json_t *object, const char *key, bool value)
 
 /* --- parts, on the zone's thread --- */
 
+/* Pages in swap by size of the objects on them; slabs of all tenants together. */
+struct slab_out {
+    uint32_t number; /* of the slab looked at last */
+    uint32_t index;  /* its size's; FH_SLAB_SIZES = none yet */
+    uint64_t pages[FH_SLAB_SIZES];
+};
+
+/* Which size a slab with this number has. Its first live object tells, once its size is guessed
+ * right: one place per size is tried. */
+static uint32_t slab_size_of(const struct fh_slab *slab, uint32_t number)
+{
+    const struct fh_slab_run *run = (const struct fh_slab_run *)(uintptr_t)slab->runs[number];
+    uint32_t first_live = 0;
+    struct fh_slab_object found;
+
+    while (fh_bit_is_set(run->free_bits, first_live) && run->used > 0)
+        first_live++;
+    for (uint32_t i = 0; i < FH_SLAB_SIZES && run->used > 0; i++) {
+        uint64_t at = (uint64_t)first_live * slab->sizes[i].object_bytes;
+        struct fh_addr addr = {fh_addr_of_page(run->first).v + at};
+        if (at < (uint64_t)slab->sizes[i].pages << FH_PAGE_SHIFT &&
+            fh_slab_find(slab, number, addr, &found) == 0)
+            return fh_slab_size_index(found.size);
+    }
+    return FH_SLAB_SIZES;
+}
+
+static void slab_out_count(const struct fh_zone *zone, struct slab_out *out)
+{
+    const struct fh_slab *slab = &zone->heap.slab;
+    struct fh_heap_stats heap;
+
+    memset(out, 0, sizeof *out);
+    out->number = UINT32_MAX;
+    fh_heap_stats(&zone->heap, &heap);
+    struct fh_page end = {heap.space.break_pages};
+    for (struct fh_page page = {0};; page.v++) {
+        page = fh_pagetable_next(&zone->pager.table, page, end);
+        if (page.v >= end.v)
+            return;
+        uint32_t mark = fh_space_mark_at(&zone->heap.space, page);
+        if (!(mark & FH_SPACE_SLAB) ||
+            fh_entry_state(fh_pagetable_get(&zone->pager.table, page)) != FH_PAGE_SLOT)
+            continue;
+        if (out->number != (mark & ~FH_SPACE_SLAB)) {
+            out->number = mark & ~FH_SPACE_SLAB;
+            out->index = slab_size_of(slab, out->number);
+        }
+        if (out->index < FH_SLAB_SIZES)
+            out->pages[out->index]++;
+    }
+}
+
 static json_t *slabs_part(const struct fh_zone *zone)
 {
     json_t *list = json_array();
     struct fh_slab_cache_stats s;
+    struct slab_out out;
     uint64_t cursor = 0;
+
+    slab_out_count(zone, &out);
 
     while (fh_slab_cache_next(&zone->heap.slab, &cursor, &s)) {
         json_t *one = json_object();
@@ -53,6 +110,8 @@ static json_t *slabs_part(const struct fh_zone *zone)
         put(one, "used", s.used);
         put(one, "free", s.free);
         put(one, "pages", s.pages);
+        uint64_t swapped = out.pages[fh_slab_size_index(s.object_size)];
+        put(one, "resident_pages", s.pages > swapped ? s.pages - swapped : 0);
         json_array_append_new(list, one);
     }
     return list;

@@ -3,6 +3,9 @@
  * formulas, not from the engine's rows. It searches all leaves for the smallest, lowest one that
  * can serve, and joins upwards by pointers. After each step engine and model must have handed out
  * the same place, and in the end only the tiles may remain.
+ *
+ * FH_STEPS in the environment asks for more steps per arena than a test has time for. All of them
+ * are compared with the model; the whole-structure check then runs every so often only.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -12,7 +15,8 @@
 #include "alloc/buddy.h"
 #include "tests/support/rng.h"
 
-enum { GRANULES_MAX = 640, TILES_MAX = 32, LIVE_MAX = GRANULES_MAX };
+enum { GRANULES_MAX = 1597, TILES_MAX = 32, LIVE_MAX = GRANULES_MAX };
+enum { STEPS = 1500, SWING = 750, COMPARE_EVERY = 50, CHECKS_MAX = 2000 };
 
 struct tree {
     uint32_t start, size;
@@ -245,11 +249,18 @@ struct walk {
     uint32_t live[LIVE_MAX], lives;
 };
 
+/* Mostly small, so that an arena holds many blocks; now and then any size, also a wrong one. */
+static uint32_t any_size(struct walk *w)
+{
+    if (rng_percent(&w->r, 5))
+        return (uint32_t)rng_below(&w->r, w->m.granules + 3);
+    return (uint32_t)rng_log_uniform(&w->r, (uint32_t)rng_below(&w->r, 9));
+}
+
 static void step_alloc(struct walk *w)
 {
     struct fh_buddy_block got = {0}, expected = {0};
-    uint32_t size = rng_percent(&w->r, 70) ? (uint32_t)rng_log_uniform(&w->r, 10)
-                                           : (uint32_t)rng_below(&w->r, w->m.granules + 3);
+    uint32_t size = any_size(w);
     bool fits = fh_buddy_fits(&w->b, size);
     int rc = fh_buddy_alloc(&w->b, size, &got);
 
@@ -304,24 +315,27 @@ static void free_all(struct walk *w)
     cr_assert(fh_buddy_check(&w->b, stderr));
 }
 
-static void walk_arena(struct walk *w, const struct fh_buddy_system *s, uint32_t granules)
+static void walk_arena(struct walk *w, const struct fh_buddy_system *s, uint32_t granules,
+                       uint32_t steps)
 {
-    uint32_t share = 60; /* of allocations; swings, so that the arena fills and drains */
+    uint32_t share = 65; /* of allocations; swings, so that the arena fills and drains */
+    uint32_t check_every = steps / CHECKS_MAX + 1;
     fh_buddy_tables_init(&w->tables, s, granules);
     cr_assert_eq(fh_buddy_init(&w->b, &w->tables, &w->mem), 0);
     model_init(&w->m, s->name, granules);
     cr_assert_eq(w->m.tiles, w->tables.tiles);
-    for (uint32_t step = 0; step < 1500; step++) {
-        if (step % 200 == 0)
-            share = 110 - share;
+    for (uint32_t step = 0; step < steps; step++) {
+        if (step % SWING == SWING - 1)
+            share = 100 - share;
         if (rng_percent(&w->r, 3))
             step_free_anything(w);
         else if (w->lives == 0 || rng_percent(&w->r, share))
             step_alloc(w);
         else
             step_free(w);
-        cr_assert(fh_buddy_check(&w->b, stderr), "step %u", step);
-        if (step % 50 == 0)
+        if (step % check_every == 0)
+            cr_assert(fh_buddy_check(&w->b, stderr), "step %u", step);
+        if (step % (COMPARE_EVERY * check_every) == 0)
             compare_places(w);
     }
     free_all(w);
@@ -329,13 +343,20 @@ static void walk_arena(struct walk *w, const struct fh_buddy_system *s, uint32_t
     fh_buddy_fini(&w->b);
 }
 
+static uint32_t steps_from_env(void)
+{
+    const char *text = getenv("FH_STEPS");
+    return text ? (uint32_t)strtoul(text, NULL, 0) : STEPS;
+}
+
 static void walk_system(const char *name)
 {
-    static const uint32_t sizes[] = {1, 2, 3, 7, 16, 64, 100, 128, 233, 377, 512, GRANULES_MAX};
+    static const uint32_t sizes[] = {1,   2,   3,   7,   16,  64,   100,
+                                     128, 233, 377, 512, 640, 1024, GRANULES_MAX};
     static struct walk w;
     w.r = rng_from_env(name);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-        walk_arena(&w, fh_buddy_system_find(name), sizes[i]);
+        walk_arena(&w, fh_buddy_system_find(name), sizes[i], steps_from_env());
     cr_assert_eq(w.mem.used_bytes, 0);
 }
 
