@@ -106,12 +106,12 @@ static int put_try(struct fh_put *put)
         return rc;
     if ((rc = put_prepare(put)) != 0)
         return rc;
-    if ((rc = fh_zone_give_name(z, put->number, put->name, put->name_size, entry, put->ttl_ms)) !=
-        0)
-        return rc;
     struct fh_object *o = fh_objects_at(&z->objects, put->number);
     fh_pager_write(&z->pager, (struct fh_addr){o->addr}, put->body, put->body_size);
     fh_zone_set_filled(z, put->number, put->body_size);
+    if ((rc = fh_zone_give_name(z, put->number, put->name, put->name_size, entry, put->ttl_ms)) !=
+        0)
+        return rc;
     o->version = ++z->version;
     fh_zone_describe(z, put->number, &put->object);
     return 0;

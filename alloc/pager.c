@@ -367,7 +367,7 @@ int fh_pager_view(struct fh_pager *p, struct fh_view *view, struct fh_page origi
 
     if ((rc = pager_may_view(p, origin, count)) != 0)
         return rc;
-    if ((rc = fh_pagetable_touch(&p->table, base, count)) != 0)
+    if ((rc = fh_pagetable_touch_like(&p->table, origin, base, count)) != 0)
         return rc;
     for (; page.v < end.v; page = fh_pagetable_next(&p->table, fh_page_add(page, 1), end)) {
         struct fh_entry e = fh_pagetable_get(&p->table, page);
@@ -386,6 +386,7 @@ int fh_pager_view(struct fh_pager *p, struct fh_view *view, struct fh_page origi
 void fh_pager_unview(struct fh_pager *p, struct fh_view *view)
 {
     fh_pager_discard(p, view->base, view->pages);
+    fh_pagetable_trim(&p->table, view->base, view->pages);
     fh_rings_remove(&p->rings, view);
 }
 

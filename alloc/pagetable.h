@@ -8,10 +8,11 @@
  *   READING        frame being filled     slot it is read from
  *   FAILED         0                      quarantined slot
  *
- * Tables of 2^18 entries, one per arena, are made by touch and cost memory only where written.
+ * Leaves of 64 entries are made by touch and given back by trim, so that the table costs what is
+ * used of it also when single pages of huge objects are written.
  *
  * Threads    one zone thread.
- * Errors     -ENOMEM a table could not be made; nothing changed.
+ * Errors     -ENOMEM a leaf could not be made; nothing changed.
  */
 #ifndef FH_ALLOC_PAGETABLE_H
 #define FH_ALLOC_PAGETABLE_H
@@ -64,9 +65,22 @@ static inline struct fh_entry fh_entry_make(enum fh_page_state state, uint32_t m
                              slot.v};
 }
 
+enum {
+    FH_LEAF_PAGES = 64,
+    FH_ARENA_LEAVES = FH_ARENA_PAGES / FH_LEAF_PAGES,
+};
+
+struct fh_leaf {
+    uint64_t entries[FH_LEAF_PAGES];
+    uint32_t used; /* of them not NOTHING [I1] */
+    uint32_t pins; /* ranges that must keep it though it may be empty */
+};
+
+/* The entries of an arena. */
 struct fh_table {
-    uint64_t *entries; /* FH_ARENA_PAGES words; NULL = all NOTHING */
-    uint32_t used;     /* entries that are not NOTHING [I1] */
+    struct fh_leaf **leaves; /* FH_ARENA_LEAVES; NULL = all NOTHING */
+    uint32_t count;          /* leaves there are [I3] */
+    uint32_t used;           /* entries that are not NOTHING [I1] */
 };
 
 struct fh_pagetable {
@@ -79,18 +93,32 @@ struct fh_pagetable {
 FH_CHECKED int fh_pagetable_init(struct fh_pagetable *, struct fh_mem *);
 void fh_pagetable_fini(struct fh_pagetable *);
 
-/* Makes the tables of a range, so that set cannot fail. */
+/* Makes the leaves of a range, so that set cannot fail. */
 FH_CHECKED int fh_pagetable_touch(struct fh_pagetable *, struct fh_page first, uint64_t count);
-/* Gives back the tables of the range that are empty. */
+/* Makes the leaves at `to` that entries of the `count` pages at `from` will need when they come
+ * there. */
+FH_CHECKED int fh_pagetable_touch_like(struct fh_pagetable *, struct fh_page from,
+                                       struct fh_page to, uint64_t count);
+/* As touch, and the leaves stay until unpin: for a range that is filled in later turns. */
+FH_CHECKED int fh_pagetable_pin(struct fh_pagetable *, struct fh_page first, uint64_t count);
+void fh_pagetable_unpin(struct fh_pagetable *, struct fh_page first, uint64_t count);
+/* Gives back the leaves of the range that are empty and not pinned; neighbours in them see no
+ * difference. */
 void fh_pagetable_trim(struct fh_pagetable *, struct fh_page first, uint64_t count);
+
+static inline struct fh_leaf *fh_pagetable_leaf(const struct fh_pagetable *t, struct fh_page p)
+{
+    const struct fh_table *table = &t->tables[p.v >> FH_ARENA_PAGE_SHIFT];
+    return table->leaves ? table->leaves[(p.v & (FH_ARENA_PAGES - 1)) / FH_LEAF_PAGES] : NULL;
+}
 
 static inline struct fh_entry fh_pagetable_get(const struct fh_pagetable *t, struct fh_page p)
 {
-    const struct fh_table *table = &t->tables[p.v >> FH_ARENA_PAGE_SHIFT];
-    return (struct fh_entry){table->entries ? table->entries[p.v & (FH_ARENA_PAGES - 1)] : 0};
+    const struct fh_leaf *leaf = fh_pagetable_leaf(t, p);
+    return (struct fh_entry){leaf ? leaf->entries[p.v % FH_LEAF_PAGES] : 0};
 }
 
-/* The page's table must have been touched. */
+/* The page's leaf must have been touched. */
 void fh_pagetable_set(struct fh_pagetable *, struct fh_page, struct fh_entry);
 
 /*

@@ -52,7 +52,8 @@ static int resize_by_entries(struct fh_mutation *m, uint32_t number,
 
     if ((rc = fh_heap_alloc(&z->heap, m->ref.tenant, m->size, number, &block)) != 0)
         return rc;
-    if ((rc = fh_pagetable_touch(&z->pager.table, fh_page_of_addr(block.addr), pages)) != 0) {
+    if ((rc = fh_pagetable_touch_like(&z->pager.table, fh_page_of_addr(old->addr),
+                                      fh_page_of_addr(block.addr), pages)) != 0) {
         fh_zone_give_block(z, block.addr, block.room_bytes);
         return rc;
     }

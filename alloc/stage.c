@@ -120,17 +120,23 @@ void fh_stage_advance(struct fh_stage *s, size_t got)
     s->window_bytes = 0;
 }
 
+/* Pages of the block that the body may come to lie on. */
+static uint64_t stage_block_pages(const struct fh_stage *s)
+{
+    return fh_max_u64(fh_pages_for(s->size - s->head), 1);
+}
+
 static int stage_take_block(struct fh_stage *s)
 {
     struct fh_zone *z = s->zone;
-    uint64_t pages = fh_max_u64(fh_pages_for(s->size - s->head), 1);
+    uint64_t pages = stage_block_pages(s);
     int rc;
 
     if ((rc = fh_zone_take_record(z, s->tenant, &s->number)) != 0)
         return rc;
     if ((rc = fh_heap_alloc_pages(&z->heap, pages, s->number, &s->block)) != 0)
         goto out_record;
-    if ((rc = fh_pagetable_touch(&z->pager.table, fh_page_of_addr(s->block.addr), pages)) != 0)
+    if ((rc = fh_pagetable_pin(&z->pager.table, fh_page_of_addr(s->block.addr), pages)) != 0)
         goto out_block;
     return 0;
 
@@ -177,6 +183,7 @@ static void stage_close(struct fh_stage *s)
 {
     fh_pager_release(&s->zone->pager, &s->hold);
     fh_pager_unclaim(&s->zone->pager, s->claimed);
+    fh_pagetable_unpin(&s->zone->pager.table, fh_page_of_addr(s->block.addr), stage_block_pages(s));
     fh_mem_give(&s->zone->mem, s->edges, (size_t)EDGES * FH_PAGE_SIZE);
     s->claimed = 0;
     s->edges = NULL;
@@ -285,9 +292,9 @@ static int stage_put_step(struct fh_call *call)
         if ((rc = fh_pager_prepare(&z->pager, &s->call, &s->hold, span)) != 0)
             return rc;
     }
+    fh_pager_write(&z->pager, tail, stage_edge(s, EDGE_TAIL), s->tail);
     if ((rc = fh_zone_give_name(z, s->number, s->name, s->name_size, entry, s->ttl_ms)) != 0)
         return rc;
-    fh_pager_write(&z->pager, tail, stage_edge(s, EDGE_TAIL), s->tail);
     o->addr = s->block.addr.v & ((UINT64_C(1) << 48) - 1);
     o->version = ++z->version;
     fh_objects_resize(&z->objects, s->number, s->size);

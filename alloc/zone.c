@@ -38,6 +38,7 @@ static void zone_discard(void *ctx, struct fh_page first, uint64_t pages)
 {
     struct fh_zone *z = ctx;
     fh_pager_discard(&z->pager, first, pages);
+    fh_pagetable_trim(&z->pager.table, first, pages);
 }
 
 static bool zone_is_resident(void *ctx, struct fh_page page)
@@ -274,21 +275,23 @@ int fh_zone_take_record(struct fh_zone *z, uint32_t tenant, uint32_t *number)
 int fh_zone_make(struct fh_zone *z, uint32_t tenant, uint64_t size, uint32_t *number)
 {
     struct fh_heap_block block;
+    uint32_t taken;
     int rc;
 
     if (size > FH_OBJECT_SIZE_MAX)
         return -EFBIG;
-    if ((rc = fh_zone_take_record(z, tenant, number)) != 0)
+    if ((rc = fh_zone_take_record(z, tenant, &taken)) != 0)
         return rc;
-    if ((rc = fh_heap_alloc(&z->heap, tenant, size, *number, &block)) != 0) {
-        fh_objects_give(&z->objects, *number);
+    if ((rc = fh_heap_alloc(&z->heap, tenant, size, taken, &block)) != 0) {
+        fh_objects_give(&z->objects, taken);
         return rc;
     }
-    struct fh_object *o = fh_objects_at(&z->objects, *number);
+    struct fh_object *o = fh_objects_at(&z->objects, taken);
     o->addr = block.addr.v & ((UINT64_C(1) << 48) - 1);
     o->small = block.in_slab;
     o->version = ++z->version;
-    fh_objects_resize(&z->objects, *number, size);
+    fh_objects_resize(&z->objects, taken, size);
+    *number = taken;
     return 0;
 }
 
@@ -304,8 +307,7 @@ void fh_zone_give_block(struct fh_zone *z, struct fh_addr addr, uint64_t room_by
     uint64_t pages = room_bytes >> FH_PAGE_SHIFT;
 
     fh_pager_discard(&z->pager, first, pages);
-    if (pages >= FH_ARENA_PAGES)
-        fh_pagetable_trim(&z->pager.table, first, pages);
+    fh_pagetable_trim(&z->pager.table, first, pages);
     if (fh_rings_mirror(&z->pager.rings, first, pages))
         fh_rings_orphan(&z->pager.rings, first, pages);
     else

@@ -16,7 +16,8 @@ bool fh_zone_is_expired(const struct fh_zone *, const struct fh_object *);
 /* The tick at which what is made now is gone; 0 = never. */
 uint32_t fh_zone_expiry(const struct fh_zone *, uint64_t ttl_ms);
 
-/* A new object: block, record, key. Nothing names it but its handle. */
+/* A new object: block, record, key. Nothing names it but its handle. *number is untouched on error.
+ */
 FH_CHECKED int fh_zone_make(struct fh_zone *, uint32_t tenant, uint64_t size, uint32_t *number);
 /* A record and key for an object whose block comes later, or never. */
 FH_CHECKED int fh_zone_take_record(struct fh_zone *, uint32_t tenant, uint32_t *number);

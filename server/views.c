@@ -200,7 +200,7 @@ static uint64_t map_end(const struct fh_zone *zone, uint64_t brk)
     const struct fh_pagetable *table = &zone->pager.table;
     uint64_t arena = (brk + FH_ARENA_PAGES - 1) >> FH_ARENA_PAGE_SHIFT;
 
-    while (arena > 0 && !table->tables[arena - 1].entries)
+    while (arena > 0 && !table->tables[arena - 1].leaves)
         arena--;
     if (arena == 0)
         return 0;

@@ -1,7 +1,9 @@
 # cmake -DOUT=console_files.c -P embed.cmake: turns the files of the console into one C file.
 set(folder ${CMAKE_CURRENT_LIST_DIR})
-set(files "/ui/|index.html|text/html" "/ui/console.js|console.js|text/javascript"
-    "/ui/console.css|console.css|text/css")
+set(files "/ui/|index.html|text/html" "/ui/console.css|console.css|text/css" "/ui/icon.svg|icon.svg|image/svg+xml")
+foreach(module console cards map parts tables)
+    list(APPEND files "/ui/${module}.js|${module}.js|text/javascript")
+endforeach()
 set(bodies "")
 set(rows "")
 set(index 0)

@@ -1,200 +1,161 @@
 /*
- * bench_alloc: what the allocators cost, in nanoseconds. Not a test: prints a table, judges
- * nothing.
- *
- * Buddy: an arena of 2^18 granules is filled at random to a share, then batches of allocations and
- * frees of random live blocks alternate around that share. Slab: pairs back to back, and batches.
- * Each figure is the median of RUNS.
+ * bench_alloc: what the allocators lose and what they cost. Not a test; but closed-forms ends with
+ * 1 when rounding costs other than theory says.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
+#include <getopt.h>
 
-#include "alloc/heap.h"
-#include "tests/support/rng.h"
+#include "tests/bench/bench_alloc_fragmentation.h"
+#include "tests/bench/bench_alloc_report.h"
+#include "tests/bench/bench_alloc_run.h"
+#include "tests/bench/bench_alloc_speed.h"
 
-enum { RUNS = 7, BATCH = 1000, ROUNDS = 300, PAIRS = 1000000 };
-
-struct cost {
-    double alloc, free;
+struct options {
+    uint64_t seed;
+    uint32_t draws, failures;
+    const char *json, *svg;
 };
 
-static double now_ns(void)
+static const char usage[] =
+    "farheap-bench-alloc [MODE] [OPTION...]     no MODE: all three\n"
+    "  fragmentation  what each buddy system loses at overflow, and ns per operation\n"
+    "  closed-forms   what rounding costs, against theory; exit code 1 beyond 1 %\n"
+    "  speed          ns per call beside mimalloc and jemalloc, where installed\n"
+    "options\n"
+    "  --json FILE    of fragmentation: also as JSON\n"
+    "  --svg FILE     of fragmentation: also as a plot\n"
+    "  --failures N   of fragmentation: weighed in each run (4000)\n"
+    "  --draws N      of closed-forms (1000000)\n"
+    "  --seed N       of both (1)\n";
+
+static int closed_forms(const struct options *o)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+    struct sizes_form forms[SIZES_FORMS];
+    int rc = 0;
+
+    sizes_measure_forms(o->seed, o->draws, forms);
+    printf("rounding: granules or bytes given / asked for, %u draws\n", o->draws);
+    for (uint32_t i = 0; i < SIZES_FORMS; i++) {
+        const struct sizes_form *f = &forms[i];
+        bool agrees = sizes_form_agrees(f, 0.01);
+        printf("  %-10s %-30s %7.4f   theory %.4f", f->system, f->what, f->measured, f->low);
+        if (f->high > f->low)
+            printf("..%.4f", f->high);
+        printf("%*s%s\n", f->high > f->low ? 3 : 11, "", agrees ? "PASS" : "miss");
+        rc = agrees ? rc : 1;
+    }
+    return rc;
 }
 
-static void must(int rc)
+static FILE *open_or_stop(const char *path)
 {
-    if (rc == 0)
-        return;
-    fprintf(stderr, "bench_alloc: an operation failed: %s\n", strerror(-rc));
-    exit(1);
+    FILE *out = fopen(path, "w");
+    if (!out) {
+        perror(path);
+        exit(1);
+    }
+    return out;
 }
 
-static int by_value(const void *a, const void *b)
+static void close_or_stop(FILE *out, const char *path)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static struct cost median(double allocs[RUNS], double frees[RUNS])
-{
-    qsort(allocs, RUNS, sizeof(double), by_value);
-    qsort(frees, RUNS, sizeof(double), by_value);
-    return (struct cost){allocs[RUNS / 2], frees[RUNS / 2]};
-}
-
-static void print_row(const char *what, struct cost c)
-{
-    printf("%-34s %8.1f %8.1f\n", what, c.alloc, c.free);
-}
-
-/* --- buddy --- */
-
-struct arena {
-    struct fh_buddy b;
-    struct rng r;
-    uint32_t *live, lives, size_bits;
-};
-
-static uint32_t arena_size(struct arena *a)
-{
-    return (uint32_t)rng_log_uniform(&a->r, a->size_bits);
-}
-
-static void arena_alloc(struct arena *a, uint32_t size)
-{
-    struct fh_buddy_block block;
-    must(fh_buddy_alloc(&a->b, size, &block));
-    a->live[a->lives++] = block.start;
-}
-
-/* Moves a random live block to the end of the array. */
-static void arena_shuffle_last(struct arena *a, uint32_t last)
-{
-    uint32_t i = (uint32_t)rng_below(&a->r, last + 1), start = a->live[i];
-    a->live[i] = a->live[last];
-    a->live[last] = start;
-}
-
-/* Fills all, then frees at random down to the share. */
-static void arena_fill(struct arena *a, uint32_t percent)
-{
-    uint32_t granules = a->b.tables->granules;
-    for (uint32_t size; fh_buddy_fits(&a->b, size = arena_size(a));)
-        arena_alloc(a, size);
-    while (a->b.used > (uint64_t)granules * percent / 100) {
-        arena_shuffle_last(a, a->lives - 1);
-        must(fh_buddy_free(&a->b, a->live[--a->lives]));
+    if (ferror(out) | fclose(out)) {
+        perror(path);
+        exit(1);
     }
 }
 
-static struct cost arena_batches(struct arena *a)
+static int fragmentation(const struct options *o)
 {
-    static uint32_t sizes[BATCH];
-    double allocs = 0, frees = 0;
-    for (uint32_t round = 0; round < ROUNDS; round++) {
-        for (uint32_t i = 0; i < BATCH; i++) {
-            arena_shuffle_last(a, a->lives - 1 - i);
-            sizes[i] = fh_buddy_size_at(&a->b, a->live[a->lives - 1 - i]);
-        }
-        double start = now_ns();
-        for (uint32_t i = 0; i < BATCH; i++)
-            must(fh_buddy_free(&a->b, a->live[--a->lives]));
-        double middle = now_ns();
-        for (uint32_t i = 0; i < BATCH; i++)
-            arena_alloc(a, sizes[i]);
-        frees += middle - start;
-        allocs += now_ns() - middle;
+    enum { ROWS = SIZES_LAWS * FRAGMENTATION_SYSTEMS };
+    struct fragmentation rows[ROWS];
+    FILE *out;
+
+    fragmentation_run(o->seed, o->failures, rows);
+    report_table(rows, ROWS, stdout);
+    if (o->json) {
+        out = open_or_stop(o->json);
+        report_json(rows, ROWS, o->seed, out);
+        close_or_stop(out, o->json);
     }
-    return (struct cost){allocs / (ROUNDS * BATCH), frees / (ROUNDS * BATCH)};
-}
-
-static struct cost bench_buddy(const struct fh_buddy_system *system, uint32_t size_bits,
-                               uint32_t percent)
-{
-    static struct fh_buddy_tables tables;
-    double allocs[RUNS], frees[RUNS];
-    fh_buddy_tables_init(&tables, system, FH_BUDDY_GRANULES_MAX);
-    for (uint32_t run = 0; run < RUNS; run++) {
-        struct fh_mem mem = {0};
-        struct arena a = {.r = {run}, .size_bits = size_bits};
-        a.live = malloc(FH_BUDDY_GRANULES_MAX * sizeof(*a.live));
-        must(a.live ? fh_buddy_init(&a.b, &tables, &mem) : -12);
-        arena_fill(&a, percent);
-        struct cost c = arena_batches(&a);
-        allocs[run] = c.alloc;
-        frees[run] = c.free;
-        fh_buddy_fini(&a.b);
-        free(a.live);
+    if (o->svg) {
+        out = open_or_stop(o->svg);
+        report_svg(rows, ROWS, out);
+        close_or_stop(out, o->svg);
     }
-    return median(allocs, frees);
-}
-
-/* --- slab, through the heap --- */
-
-static struct cost slab_pairs(struct fh_heap *h, uint64_t size)
-{
-    struct fh_heap_block block;
-    double start = now_ns();
-    for (uint32_t i = 0; i < PAIRS; i++) {
-        must(fh_heap_alloc(h, 0, size, 1, &block));
-        must(fh_heap_free(h, block.addr));
-    }
-    return (struct cost){(now_ns() - start) / PAIRS, 0};
-}
-
-static struct cost slab_batches(struct fh_heap *h, uint64_t size)
-{
-    static struct fh_heap_block blocks[BATCH];
-    double allocs = 0, frees = 0;
-    for (uint32_t round = 0; round < ROUNDS; round++) {
-        double start = now_ns();
-        for (uint32_t i = 0; i < BATCH; i++)
-            must(fh_heap_alloc(h, 0, size, 1, &blocks[i]));
-        double middle = now_ns();
-        for (uint32_t i = 0; i < BATCH; i++)
-            must(fh_heap_free(h, blocks[i].addr));
-        allocs += middle - start;
-        frees += now_ns() - middle;
-    }
-    return (struct cost){allocs / (ROUNDS * BATCH), frees / (ROUNDS * BATCH)};
-}
-
-static struct cost bench_slab(uint64_t size, struct cost (*work)(struct fh_heap *, uint64_t))
-{
-    double allocs[RUNS], frees[RUNS];
-    for (uint32_t run = 0; run < RUNS; run++) {
-        struct fh_mem mem = {0};
-        struct fh_heap h;
-        must(fh_heap_init(&h, &(struct fh_heap_opts){.mem = &mem, .system = &fh_buddy_binary}));
-        struct cost c = work(&h, size);
-        allocs[run] = c.alloc;
-        frees[run] = c.free;
-        fh_heap_fini(&h);
-    }
-    return median(allocs, frees);
-}
-
-int main(void)
-{
-    const struct fh_buddy_system *system;
-    char row[64];
-
-    printf("%-34s %8s %8s\n", "ns per call, median of 7", "alloc", "free");
-    print_row("buddy binary, 1 granule, 50 % full", bench_buddy(&fh_buddy_binary, 0, 50));
-    print_row("buddy binary, 1 granule, 99 % full", bench_buddy(&fh_buddy_binary, 0, 99));
-    for (uint32_t i = 0; (system = fh_buddy_system_at(i)) != NULL; i++) {
-        snprintf(row, sizeof(row), "buddy %s, 1..512, 80 %%", system->name);
-        print_row(row, bench_buddy(system, 9, 80));
-    }
-    print_row("slab 64 B, a pair (one column)", bench_slab(64, slab_pairs));
-    print_row("slab 2 KiB, a pair (one column)", bench_slab(2048, slab_pairs));
-    print_row("slab 64 B, batches of 1000", bench_slab(64, slab_batches));
-    print_row("slab 2 KiB, batches of 1000", bench_slab(2048, slab_batches));
     return 0;
+}
+
+static uint32_t number(const char *text, const char *option)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*end != 0 || value == 0 || value > 1000000000) {
+        fprintf(stderr, "farheap-bench-alloc: --%s wants a number from 1 to 10^9\n", option);
+        exit(2);
+    }
+    return (uint32_t)value;
+}
+
+static struct options parse(int argc, char **argv)
+{
+    static const struct option known[] = {{"json", required_argument, NULL, 'j'},
+                                          {"svg", required_argument, NULL, 's'},
+                                          {"failures", required_argument, NULL, 'f'},
+                                          {"draws", required_argument, NULL, 'd'},
+                                          {"seed", required_argument, NULL, 'r'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {0}};
+    struct options o = {.seed = 1, .draws = 1000000, .failures = 4000};
+
+    for (int c; (c = getopt_long(argc, argv, "h", known, NULL)) != -1;)
+        switch (c) {
+        case 'j':
+            o.json = optarg;
+            break;
+        case 's':
+            o.svg = optarg;
+            break;
+        case 'f':
+            o.failures = number(optarg, "failures");
+            break;
+        case 'd':
+            o.draws = number(optarg, "draws");
+            break;
+        case 'r':
+            o.seed = number(optarg, "seed");
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            exit(0);
+        default:
+            fputs(usage, stderr);
+            exit(2);
+        }
+    return o;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = parse(argc, argv);
+    const char *mode = optind < argc ? argv[optind] : "all";
+    bool all = strcmp(mode, "all") == 0, known = all;
+    int rc = 0;
+
+    if (all || strcmp(mode, "speed") == 0) { /* first: it may start the program anew */
+        known = true;
+        speed_run(argv, stdout);
+    }
+    if (all || strcmp(mode, "closed-forms") == 0) {
+        known = true;
+        rc = closed_forms(&o);
+    }
+    if (all || strcmp(mode, "fragmentation") == 0) {
+        known = true;
+        rc |= fragmentation(&o);
+    }
+    if (!known) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    return rc;
 }

@@ -17,6 +17,7 @@
 
 #include <math.h>
 
+#include "alloc/assert.h"
 #include "alloc/slab_run.h"
 
 /* Uniform in (0, 1]. */
@@ -37,7 +38,7 @@ static uint32_t draw_exponential(struct rng *r)
 
 static uint32_t draw_log_uniform(struct rng *r)
 {
-    return (uint32_t)fmax(1, ceil(exp(any_share(r) * log(512))) - 1);
+    return (uint32_t)rng_log_uniform(r, 9);
 }
 
 /* Box and Muller 1958; sizes below 1 are next to impossible and become 1. */
@@ -143,10 +144,10 @@ void sizes_measure_forms(uint64_t seed, uint32_t draws, struct sizes_form forms[
         form = measure_buddy(form, s, (struct rng){seed}, draws, &k);
     for (uint32_t i = 0; i < FH_SLAB_SIZES; i++)
         fh_slab_size_init(&k.slab[i], i);
-    *form = (struct sizes_form){"slab", "log-uniform, mean of ratios",
-                                mean_of_ratios(&k, (struct rng){seed}, draws, 256,
-                                               FH_SLAB_SIZE_MAX),
-                                1.0460, 1.0460};
+    FH_ASSERT(form == forms + SIZES_FORMS - 1);
+    *form = (struct sizes_form){
+        "slab", "log-uniform, mean of ratios",
+        mean_of_ratios(&k, (struct rng){seed}, draws, 256, FH_SLAB_SIZE_MAX), 1.0465, 1.0465};
 }
 
 bool sizes_form_agrees(const struct sizes_form *f, double tolerance)

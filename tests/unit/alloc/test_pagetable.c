@@ -80,17 +80,44 @@ Test(pagetable, keeps_the_first_and_the_last_page_of_the_space)
     cr_assert(fh_pagetable_check(&table, stderr));
 }
 
-Test(pagetable, a_touch_makes_the_tables_of_its_range_and_no_other)
+Test(pagetable, a_touch_makes_the_leaves_of_its_range_and_no_other)
 {
     touch(FH_ARENA_PAGES - 1, 2);
-    cr_assert_not_null(table.tables[0].entries);
-    cr_assert_not_null(table.tables[1].entries);
-    cr_assert_null(table.tables[2].entries);
+    cr_assert_eq(table.tables[0].count, 1);
+    cr_assert_not_null(table.tables[0].leaves[FH_ARENA_LEAVES - 1]);
+    cr_assert_not_null(table.tables[1].leaves[0]);
+    cr_assert_null(table.tables[1].leaves[1]);
+    cr_assert_null(table.tables[2].leaves);
     cr_assert_eq(table.tables_end, 2);
     uint64_t calls = mem.calls;
-    touch(0, 2 * FH_ARENA_PAGES);
+    touch(FH_ARENA_PAGES - 64, 128);
     touch(12345, 0);
     cr_assert_eq(mem.calls, calls, "they were there");
+}
+
+Test(pagetable, a_touch_like_another_range_makes_what_its_entries_will_need)
+{
+    touch(0, 1000);
+    set(70, FH_PAGE_FRAME, 1, 0);
+    set(700, FH_PAGE_SLOT, 1, 2);
+    cr_assert_eq(fh_pagetable_touch_like(&table, (struct fh_page){10},
+                                         (struct fh_page){FH_ARENA_PAGES + 33}, 990),
+                 0);
+    cr_assert_not_null(fh_pagetable_leaf(&table, (struct fh_page){FH_ARENA_PAGES + 33 + 60}));
+    cr_assert_not_null(fh_pagetable_leaf(&table, (struct fh_page){FH_ARENA_PAGES + 33 + 690}));
+    cr_assert_leq(table.tables[1].count, 4, "two leaves at most for each that has entries");
+}
+
+Test(pagetable, a_pinned_leaf_outlives_a_trim_by_its_neighbour)
+{
+    cr_assert_eq(fh_pagetable_pin(&table, (struct fh_page){10}, 20), 0);
+    touch(40, 10);
+    fh_pagetable_trim(&table, (struct fh_page){40}, 10);
+    set(15, FH_PAGE_FRAME, 1, 0);
+    set(15, FH_PAGE_NOTHING, 0, 0);
+    fh_pagetable_unpin(&table, (struct fh_page){10}, 20);
+    fh_pagetable_trim(&table, (struct fh_page){10}, 20);
+    cr_assert_null(table.tables[0].leaves);
 }
 
 Test(pagetable, a_refused_touch_changes_no_entry)
@@ -102,15 +129,15 @@ Test(pagetable, a_refused_touch_changes_no_entry)
     touch(0, 3 * FH_ARENA_PAGES);
 }
 
-Test(pagetable, a_trim_gives_back_the_empty_tables_of_its_range_only)
+Test(pagetable, a_trim_gives_back_the_empty_leaves_of_its_range_only)
 {
     touch(0, 4 * FH_ARENA_PAGES);
     set(FH_ARENA_PAGES, FH_PAGE_FRAME, 1, 0);
     fh_pagetable_trim(&table, (struct fh_page){0}, 3 * FH_ARENA_PAGES);
-    cr_assert_null(table.tables[0].entries);
-    cr_assert_not_null(table.tables[1].entries);
-    cr_assert_null(table.tables[2].entries);
-    cr_assert_not_null(table.tables[3].entries, "beyond the range");
+    cr_assert_null(table.tables[0].leaves);
+    cr_assert_eq(table.tables[1].count, 1);
+    cr_assert_null(table.tables[2].leaves);
+    cr_assert_eq(table.tables[3].count, FH_ARENA_LEAVES, "beyond the range");
     cr_assert(fh_pagetable_check(&table, stderr));
     cr_assert_eq(fh_pagetable_get(&table, (struct fh_page){5}).v, 0);
 }
@@ -179,6 +206,14 @@ Test(pagetable, check_sees_a_wrong_number_of_used_entries)
     cr_assert_not(fh_pagetable_check(&table, NULL));
 }
 
+Test(pagetable, check_sees_a_wrong_number_of_leaves)
+{
+    touch(0, 1);
+    table.tables[0].count++; /* [I3] */
+    cr_assert_not(fh_pagetable_check(&table, NULL));
+    table.tables[0].count--;
+}
+
 Test(pagetable, check_sees_a_wrong_count_of_each_state)
 {
     touch(0, 1);
@@ -194,7 +229,8 @@ Test(pagetable, check_sees_a_word_changed_behind_its_back)
 {
     touch(0, 1);
     set(0, FH_PAGE_FRAME, 0, 0);
-    table.tables[0].entries[0] = fh_entry_make(FH_PAGE_SLOT, 0, (struct fh_slot){1}).v; /* [I2] */
+    table.tables[0].leaves[0]->entries[0] =
+        fh_entry_make(FH_PAGE_SLOT, 0, (struct fh_slot){1}).v; /* [I2] */
     cr_assert_not(fh_pagetable_check(&table, NULL));
 }
 

@@ -1,0 +1,178 @@
+#include "tests/bench/bench_alloc_sides.h"
+
+#include <sys/random.h>
+
+#include "alloc/buddy.h"
+#include "alloc/heap.h"
+#include "alloc/objects.h"
+#include "tests/bench/bench_alloc_run.h"
+
+/* --- a buddy --- */
+
+struct buddy_state {
+    struct fh_mem mem;
+    struct fh_buddy_tables tables;
+    struct fh_buddy buddy;
+};
+
+static void buddy_open(struct bench_side *side)
+{
+    struct buddy_state *s = bench_room(1, sizeof(*s));
+    fh_buddy_tables_init(&s->tables, side->system, FH_BUDDY_GRANULES_MAX);
+    bench_must(fh_buddy_init(&s->buddy, &s->tables, &s->mem));
+    side->state = s;
+}
+
+static void buddy_close(struct bench_side *side)
+{
+    struct buddy_state *s = side->state;
+    fh_buddy_fini(&s->buddy);
+    free(s);
+}
+
+static uint64_t buddy_take(void *state, uint64_t bytes, uint64_t *what)
+{
+    struct buddy_state *s = state;
+    struct fh_buddy_block block;
+    if (fh_buddy_alloc(&s->buddy, (uint32_t)(bytes >> FH_PAGE_SHIFT), &block) != 0)
+        return 0;
+    *what = block.start;
+    return (uint64_t)block.size << FH_PAGE_SHIFT;
+}
+
+static void buddy_give(void *state, uint64_t what)
+{
+    struct buddy_state *s = state;
+    bench_must(fh_buddy_free(&s->buddy, (uint32_t)what));
+}
+
+static void buddy_books(void *state, uint64_t used_bytes, FILE *out)
+{
+    const struct buddy_state *s = state;
+    double share = 100.0 * (double)s->buddy.books_size / (double)used_bytes;
+    fprintf(out, "  %-34s %8.4f %% of used space, all of it touched   %s\n", s->tables.system->name,
+            share, share <= 0.1 ? "PASS" : "miss");
+}
+
+struct bench_side side_buddy(const struct fh_buddy_system *system)
+{
+    return (struct bench_side){.name = system->name,
+                               .open = buddy_open,
+                               .close = buddy_close,
+                               .take = buddy_take,
+                               .give = buddy_give,
+                               .books = buddy_books,
+                               .system = system};
+}
+
+/* --- a slab, and an object: a slab with a record --- */
+
+enum { KEYS = 64 };
+
+struct heap_state {
+    struct fh_mem mem;
+    struct fh_heap heap;
+    struct fh_objects objects;
+    uint64_t keys[KEYS]; /* random numbers not used yet */
+    uint32_t keys_left;
+};
+
+static void heap_open(struct bench_side *side)
+{
+    struct heap_state *s = bench_room(1, sizeof(*s));
+    bench_must(
+        fh_heap_init(&s->heap, &(struct fh_heap_opts){.mem = &s->mem, .system = &fh_buddy_binary}));
+    bench_must(fh_objects_init(&s->objects, &s->mem));
+    side->state = s;
+}
+
+static void heap_close(struct bench_side *side)
+{
+    struct heap_state *s = side->state;
+    fh_objects_fini(&s->objects);
+    fh_heap_fini(&s->heap);
+    free(s);
+}
+
+static uint64_t slab_take(void *state, uint64_t bytes, uint64_t *what)
+{
+    struct heap_state *s = state;
+    struct fh_heap_block block;
+    if (fh_heap_alloc(&s->heap, 0, bytes, 1, &block) != 0)
+        return 0;
+    *what = block.addr.v;
+    return block.room_bytes;
+}
+
+static void slab_give(void *state, uint64_t what)
+{
+    struct heap_state *s = state;
+    bench_must(fh_heap_free(&s->heap, (struct fh_addr){what}));
+}
+
+static uint64_t heap_new_key(struct heap_state *s)
+{
+    if (s->keys_left == 0) {
+        if (getrandom(s->keys, sizeof(s->keys), 0) != (ssize_t)sizeof(s->keys))
+            bench_must(-5);
+        s->keys_left = KEYS;
+    }
+    uint64_t key = s->keys[--s->keys_left];
+    return key ? key : 1;
+}
+
+/* As a zone makes an object. */
+static uint64_t object_take(void *state, uint64_t bytes, uint64_t *what)
+{
+    struct heap_state *s = state;
+    struct fh_heap_block block;
+    uint32_t number;
+
+    bench_must(fh_objects_take(&s->objects, heap_new_key(s), &number));
+    if (fh_heap_alloc(&s->heap, 0, bytes, number, &block) != 0) {
+        fh_objects_give(&s->objects, number);
+        return 0;
+    }
+    struct fh_object *o = fh_objects_at(&s->objects, number);
+    o->addr = block.addr.v & ((UINT64_C(1) << 48) - 1);
+    o->small = block.in_slab;
+    fh_objects_resize(&s->objects, number, bytes);
+    *what = number;
+    return block.room_bytes;
+}
+
+/* As a zone frees one for a client that shows address and key. */
+static void object_give(void *state, uint64_t what)
+{
+    struct heap_state *s = state;
+    const struct fh_object *o = fh_objects_at(&s->objects, (uint32_t)what);
+    struct fh_addr addr = {o->addr};
+    struct fh_heap_block found;
+
+    bench_must(fh_heap_find(&s->heap, addr, &found));
+    if (!fh_objects_match(&s->objects, found.tag, addr, o->key, 0))
+        bench_must(-116);
+    bench_must(fh_heap_free(&s->heap, addr));
+    fh_objects_give(&s->objects, (uint32_t)what);
+}
+
+static struct bench_side side_heap(const char *name)
+{
+    return (struct bench_side){.name = name, .open = heap_open, .close = heap_close};
+}
+
+struct bench_side side_slab(void)
+{
+    struct bench_side side = side_heap("slab, bare");
+    side.take = slab_take;
+    side.give = slab_give;
+    return side;
+}
+
+struct bench_side side_object(void)
+{
+    struct bench_side side = side_heap("slab, record and key");
+    side.take = object_take;
+    side.give = object_give;
+    return side;
+}
