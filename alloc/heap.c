@@ -47,7 +47,7 @@ static struct fh_heap_block block_of_space(const struct fh_space_block *b)
 static struct fh_heap_block block_of_slab(const struct fh_slab_object *o)
 {
     return (struct fh_heap_block){
-        .addr = o->addr, .room_bytes = o->size, .tag = o->tag, .in_slab = true};
+        .addr = o->addr, .room_bytes = o->size, .tag = o->tag, .typed = o->typed, .in_slab = true};
 }
 
 int fh_heap_alloc_pages(struct fh_heap *h, uint64_t pages, uint32_t tag, struct fh_heap_block *out)
@@ -74,6 +74,20 @@ int fh_heap_alloc(struct fh_heap *h, uint32_t tenant, uint64_t size, uint32_t ta
         return fh_heap_alloc_pages(h, fh_pages_for(size), tag, out);
     FH_ASSERT(tag <= FH_SPACE_TAG_MAX);
     int rc = fh_slab_alloc(&h->slab, tenant, (uint32_t)size, tag, &object);
+    if (rc != 0)
+        return rc;
+    h->allocs++;
+    *out = block_of_slab(&object);
+    return 0;
+}
+
+int fh_heap_alloc_typed(struct fh_heap *h, struct fh_slab_cache *cache, uint32_t tag,
+                        struct fh_heap_block *out)
+{
+    struct fh_slab_object object;
+
+    FH_ASSERT(tag <= FH_SPACE_TAG_MAX);
+    int rc = fh_slab_cache_alloc(&h->slab, cache, tag, &object);
     if (rc != 0)
         return rc;
     h->allocs++;

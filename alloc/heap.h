@@ -42,7 +42,8 @@ struct fh_heap_block {
     struct fh_addr addr; /* first byte */
     uint64_t room_bytes; /* how large it can become in place: the class, not the request */
     uint32_t tag;
-    bool in_slab; /* shares its pages; else it owns room_bytes / FH_PAGE_SIZE whole pages */
+    uint32_t typed; /* the number of its typed cache, or 0 */
+    bool in_slab;   /* shares its pages; else it owns room_bytes / FH_PAGE_SIZE whole pages */
 };
 
 struct fh_heap_stats {
@@ -65,7 +66,10 @@ void fh_heap_fini(struct fh_heap *);
  * tag: at most FH_SPACE_TAG_MAX. *out is untouched on error. */
 FH_CHECKED int fh_heap_alloc(struct fh_heap *, uint32_t tenant, uint64_t size, uint32_t tag,
                              struct fh_heap_block *out);
-/* The same, but always whole pages of its own: staging blocks and views. */
+/* An object of a typed cache of this heap's slab. */
+FH_CHECKED int fh_heap_alloc_typed(struct fh_heap *, struct fh_slab_cache *, uint32_t tag,
+                                   struct fh_heap_block *out);
+/* The same as alloc, but always whole pages of its own: staging blocks and views. */
 FH_CHECKED int fh_heap_alloc_pages(struct fh_heap *, uint64_t pages, uint32_t tag,
                                    struct fh_heap_block *out);
 FH_CHECKED int fh_heap_free(struct fh_heap *, struct fh_addr);

@@ -30,7 +30,8 @@ struct fh_object {
     uint64_t sealed : 1;
     uint64_t small : 1; /* lies in a slab */
     uint64_t busy : 1;  /* being copied to another place or not published yet: no mutation */
-    uint64_t spare : 13;
+    uint64_t cache : 9; /* the number of its typed cache, or 0 */
+    uint64_t spare : 4;
     uint32_t expiry; /* tick after which it is gone; 0 = never */
     uint32_t name;   /* directory entry; 0 = none */
 };
@@ -38,7 +39,8 @@ struct fh_object {
 struct fh_objects {
     struct fh_mem *mem;
     struct fh_object *records; /* lazily touched map */
-    uint16_t *filled;          /* of small objects: from this byte on reads as zeros */
+    uint16_t *filled;          /* of small objects: from this byte on reads as zeros, or as the
+                                  initial bytes of its typed cache */
     uint32_t used_end;         /* records from here on were never used */
     uint32_t free_head;
     uint64_t count; /* live records [I1] */

@@ -21,6 +21,7 @@
  *   [I4] a number in use leads to the slab that has it; all other numbers form the free chain
  *   [I5] every page of a slab has its mark, and its block in the space is large enough
  *   [I6] slabs, full and used of a cache, caches and runs_used equal what the lists hold
+ *   [I7] a typed cache has the number of its place in `typed`, the others have 0
  */
 #include "slab.h"
 
@@ -38,6 +39,9 @@ enum {
 };
 
 #define NUMBER_NONE UINT32_MAX
+
+/* Cursors from here on are of typed caches. */
+#define CURSOR_TYPED ((uint64_t)FH_SLAB_TENANTS * FH_SLAB_SIZES)
 
 /* --- numbers --- */
 
@@ -98,15 +102,19 @@ static int slab_grow_tenants(struct fh_slab *s, uint32_t tenant)
     return 0;
 }
 
+static void cache_init(struct fh_slab_cache *c, uint32_t tenant, const struct fh_slab_size *size)
+{
+    *c = (struct fh_slab_cache){.tenant = tenant, .size = size};
+    for (uint32_t f = 0; f < FH_SLAB_LISTS; f++)
+        fh_list_init(&c->lists[f]);
+}
+
 static struct fh_slab_cache *cache_create(struct fh_slab *s, uint32_t tenant, uint32_t index)
 {
     struct fh_slab_cache *c = fh_mem_take(s->opts.mem, sizeof(*c));
     if (!c)
         return NULL;
-    c->tenant = tenant;
-    c->size = &s->sizes[index];
-    for (uint32_t f = 0; f < FH_SLAB_LISTS; f++)
-        fh_list_init(&c->lists[f]);
+    cache_init(c, tenant, &s->sizes[index]);
     s->caches++;
     return c;
 }
@@ -280,17 +288,13 @@ static void slab_take_object(struct fh_slab_cache *c, struct fh_slab_run *run, u
     c->used++;
     *out = (struct fh_slab_object){.addr = fh_slab_run_addr(run, run->cache->size, object),
                                    .size = c->size->object_bytes,
-                                   .tag = tag};
+                                   .tag = tag,
+                                   .typed = c->typed};
 }
 
-int fh_slab_alloc(struct fh_slab *s, uint32_t tenant, uint32_t size, uint32_t tag,
-                  struct fh_slab_object *out)
+int fh_slab_cache_alloc(struct fh_slab *s, struct fh_slab_cache *c, uint32_t tag,
+                        struct fh_slab_object *out)
 {
-    if (size > FH_SLAB_SIZE_MAX)
-        return -EFBIG;
-    struct fh_slab_cache *c = slab_cache(s, tenant, fh_slab_size_index(size));
-    if (!c)
-        return -ENOMEM;
     struct fh_slab_run *run = slab_pick_partial(s, c);
     if (!run && !c->empty) {
         int rc = slab_open_run(s, c);
@@ -299,6 +303,15 @@ int fh_slab_alloc(struct fh_slab *s, uint32_t tenant, uint32_t size, uint32_t ta
     }
     slab_take_object(c, run ? run : c->empty, tag, out);
     return 0;
+}
+
+int fh_slab_alloc(struct fh_slab *s, uint32_t tenant, uint32_t size, uint32_t tag,
+                  struct fh_slab_object *out)
+{
+    if (size > FH_SLAB_SIZE_MAX)
+        return -EFBIG;
+    struct fh_slab_cache *c = slab_cache(s, tenant, fh_slab_size_index(size));
+    return c ? fh_slab_cache_alloc(s, c, tag, out) : -ENOMEM;
 }
 
 /* Tells of the pages of an object just freed on which nothing lives any more. */
@@ -353,7 +366,8 @@ int fh_slab_find(const struct fh_slab *s, uint32_t number, struct fh_addr addr,
         return -EFAULT;
     *out = (struct fh_slab_object){.addr = addr,
                                    .size = run->cache->size->object_bytes,
-                                   .tag = fh_slab_run_tags(run, run->cache->size)[object]};
+                                   .tag = fh_slab_run_tags(run, run->cache->size)[object],
+                                   .typed = run->cache->typed};
     return 0;
 }
 
@@ -387,6 +401,38 @@ void fh_slab_trim(struct fh_slab *s)
     for (uint32_t t = 0; t < s->tenants_cap; t++)
         if (s->tenants[t])
             slab_trim_tenant(s, t);
+    for (uint32_t i = 0; i < FH_SLAB_TYPED_MAX; i++)
+        if (s->typed[i])
+            slab_trim_cache(s, s->typed[i]);
+}
+
+/* --- typed caches --- */
+
+int fh_slab_cache_open(struct fh_slab *s, struct fh_slab_cache *c, uint32_t tenant,
+                       const struct fh_slab_size *size)
+{
+    uint32_t i = 0;
+    while (i < FH_SLAB_TYPED_MAX && s->typed[i])
+        i++;
+    if (i == FH_SLAB_TYPED_MAX)
+        return -ENOSPC;
+    cache_init(c, tenant, size);
+    c->typed = i + 1;
+    s->typed[i] = c;
+    s->caches++;
+    return 0;
+}
+
+int fh_slab_cache_close(struct fh_slab *s, struct fh_slab_cache *c)
+{
+    FH_ASSERT(c->typed > 0 && s->typed[c->typed - 1] == c); /* [I7] */
+    if (c->used > 0)
+        return -EBUSY;
+    slab_trim_cache(s, c);
+    FH_ASSERT(c->slabs == 0); /* [I3] [I6] */
+    s->typed[c->typed - 1] = NULL;
+    s->caches--;
+    return 0;
 }
 
 /* --- looking inside --- */
@@ -396,6 +442,7 @@ static void cache_stats(const struct fh_slab_cache *c, struct fh_slab_cache_stat
     uint64_t empty = c->empty ? 1 : 0;
     *out = (struct fh_slab_cache_stats){
         .tenant = c->tenant,
+        .typed = c->typed,
         .object_size = c->size->object_bytes,
         .slab_pages = c->size->pages,
         .slab_objects = c->size->objects,
@@ -421,6 +468,13 @@ static struct fh_slab_cache *slab_next_cache(const struct fh_slab *s, uint64_t *
         ++*cursor;
         if (s->tenants[tenant][index])
             return s->tenants[tenant][index];
+    }
+    if (*cursor < CURSOR_TYPED)
+        *cursor = CURSOR_TYPED;
+    while (*cursor < CURSOR_TYPED + FH_SLAB_TYPED_MAX) {
+        struct fh_slab_cache *c = s->typed[(*cursor)++ - CURSOR_TYPED];
+        if (c)
+            return c;
     }
     return NULL;
 }
@@ -522,6 +576,9 @@ static void check_cache(struct recount *k, const struct fh_slab_cache *c)
 {
     k->cache_slabs = 0;
     k->objects = 0;
+    if (c->typed > FH_SLAB_TYPED_MAX || (c->typed > 0 && k->s->typed[c->typed - 1] != c))
+        fh_report(&k->r, "[I7] tenant %u size %u: number %u of a typed cache is not its own",
+                  c->tenant, c->size->object_bytes, c->typed);
     for (uint32_t fill = 0; fill < FILL_FULL; fill++)
         check_list(k, c, fill);
     uint64_t partial = k->cache_slabs;
@@ -582,8 +639,8 @@ void fh_slab_dump(const struct fh_slab *s, FILE *out)
     fprintf(out, "slab: %u slabs\n", s->runs_used);
     while (fh_slab_cache_next(s, &cursor, &c))
         fprintf(out,
-                "  tenant %u size %u: %" PRIu64 " slabs of %u pages (%" PRIu64 " full, %" PRIu64
+                "  tenant %u size %u%s: %" PRIu64 " slabs of %u pages (%" PRIu64 " full, %" PRIu64
                 " partial, %" PRIu64 " empty), %" PRIu64 " objects used, %" PRIu64 " free\n",
-                c.tenant, c.object_size, c.slabs, c.slab_pages, c.full, c.partial, c.empty, c.used,
+                c.tenant, c.object_size, c.typed > 0 ? " typed" : "", c.slabs, c.slab_pages, c.full, c.partial, c.empty, c.used,
                 c.free);
 }

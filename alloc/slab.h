@@ -1,7 +1,8 @@
 /*
  * slab: small objects, many to a slab: a run of pages cut into objects of one size for one tenant.
  *
- * A cache serves one tenant and one of 89 sizes, eight per doubling from 16 B to 32 KiB. An object
+ * A cache serves one tenant and one of 89 sizes, eight per doubling from 16 B to 32 KiB; or it is
+ * typed: its owner's, of a geometry of its own, and serves nobody else. An object
  * comes from the fullest partial slab (of the first few rather from a resident one), else from the
  * empty slab kept, else from a new one. All books lie outside the pages.
  *
@@ -31,11 +32,13 @@ enum {
     FH_SLAB_LISTS = FH_SLAB_FILLS + 1, /* of partial slabs by fill, then of full ones */
     FH_SLAB_LOOKS = 8,                 /* slabs asked whether they are resident */
     FH_SLAB_TENANTS = 1 << 20,         /* tenants are numbered densely from 0 */
+    FH_SLAB_TYPED_MAX = 256,           /* typed caches */
 };
 
 /* All slabs of one tenant and size. */
 struct fh_slab_cache {
     uint32_t tenant;
+    uint32_t typed; /* its number among the typed ones, from 1; 0 = of one of the 89 sizes [I7] */
     uint32_t fills; /* set of lists that are not empty [I3] */
     const struct fh_slab_size *size;
     struct fh_list lists[FH_SLAB_LISTS]; /* [I3] */
@@ -56,6 +59,7 @@ struct fh_slab {
     struct fh_slab_size sizes[FH_SLAB_SIZES];
     struct fh_slab_cache ***tenants; /* by tenant: NULL, or FH_SLAB_SIZES caches, NULL if none */
     uint32_t tenants_cap;
+    struct fh_slab_cache *typed[FH_SLAB_TYPED_MAX]; /* by number - 1; NULL: none [I7] */
     uint64_t *runs;       /* by number: a slab, or the next free number */
     uint32_t runs_cap;    /* numbers there are */
     uint32_t runs_used;   /* numbers that lead to a slab */
@@ -68,11 +72,13 @@ struct fh_slab_object {
     struct fh_addr addr;
     uint32_t size; /* the size of its cache */
     uint32_t tag;
+    uint32_t typed; /* the number of its typed cache, or 0 */
 };
 
 /* One cache. */
 struct fh_slab_cache_stats {
     uint32_t tenant;
+    uint32_t typed;                       /* its number, or 0 */
     uint32_t object_size;                 /* bytes */
     uint32_t slab_pages, slab_objects;    /* geometry of one slab */
     uint64_t slabs, full, partial, empty; /* slabs == full + partial + empty */
@@ -96,6 +102,15 @@ void fh_slab_fini(struct fh_slab *);
 /* size: 1..FH_SLAB_SIZE_MAX; tenant below FH_SLAB_TENANTS. *out is untouched on error. */
 FH_CHECKED int fh_slab_alloc(struct fh_slab *, uint32_t tenant, uint32_t size, uint32_t tag,
                              struct fh_slab_object *out);
+/*
+ * A typed cache: the caller's struct and geometry, which stay where they are until close, or until
+ * fini of all. open: -ENOSPC when there are FH_SLAB_TYPED_MAX; close: -EBUSY while objects live.
+ */
+FH_CHECKED int fh_slab_cache_open(struct fh_slab *, struct fh_slab_cache *, uint32_t tenant,
+                                  const struct fh_slab_size *);
+FH_CHECKED int fh_slab_cache_close(struct fh_slab *, struct fh_slab_cache *);
+FH_CHECKED int fh_slab_cache_alloc(struct fh_slab *, struct fh_slab_cache *, uint32_t tag,
+                                   struct fh_slab_object *out);
 /* `number` is that of a page's mark, without FH_SPACE_SLAB; addr any byte of that page. */
 FH_CHECKED int fh_slab_free(struct fh_slab *, uint32_t number, struct fh_addr);
 FH_CHECKED int fh_slab_find(const struct fh_slab *, uint32_t number, struct fh_addr,
@@ -105,7 +120,8 @@ FH_CHECKED int fh_slab_find(const struct fh_slab *, uint32_t number, struct fh_a
 void fh_slab_trim(struct fh_slab *);
 
 void fh_slab_stats(const struct fh_slab *, struct fh_slab_stats *out);
-/* The next cache that has slabs, by tenant and size; *cursor is 0 at first. False: no more. */
+/* The next cache that has slabs, by tenant and size, then each typed one; *cursor is 0 at first.
+ * False: no more. */
 bool fh_slab_cache_next(const struct fh_slab *, uint64_t *cursor, struct fh_slab_cache_stats *out);
 bool fh_slab_check(const struct fh_slab *, FILE *why);
 void fh_slab_dump(const struct fh_slab *, FILE *out);

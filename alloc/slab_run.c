@@ -2,7 +2,8 @@
  * Theory.  Sizes grow by an eighth of a power of two: 16, 18, 20 .. 32, 36, 40 .. 32768, so that
  * rounding costs 4.6 % in the mean. Up to 512 B a slab is one page and no object straddles two: one
  * object, one fault. Above, it is the fewest pages that hold at least six objects and waste at most
- * 1/16: 2 KiB objects lie six to three pages.
+ * 1/16: 2 KiB objects lie six to three pages. Typed caches have sizes of any kind: from the fewest
+ * pages that hold six objects to twice as many, the number that wastes least, mostly nothing.
  *
  *   offset of the object  index * object_bytes
  *   index of an offset    offset * ceil(2^40 / object_bytes) >> 40, exact while offset *
@@ -46,11 +47,22 @@ static uint32_t size_pages(uint32_t object_bytes)
     return pages;
 }
 
-void fh_slab_size_init(struct fh_slab_size *z, uint32_t index)
+static uint32_t typed_pages(uint32_t object_bytes)
 {
-    FH_ASSERT(index < FH_SLAB_SIZES);
-    uint32_t object_bytes = (8 + index % 8) << (index / 8 + 1);
-    uint32_t pages = size_pages(object_bytes);
+    uint32_t fewest = (OBJECTS_MIN * object_bytes + FH_PAGE_SIZE - 1) / FH_PAGE_SIZE;
+    uint32_t best = fewest;
+
+    if (object_bytes <= ONE_PAGE_MAX)
+        return 1;
+    for (uint32_t pages = fewest; pages <= 2 * fewest && pages <= FH_SLAB_PAGES_MAX; pages++)
+        if ((uint64_t)(pages * FH_PAGE_SIZE % object_bytes) * best <
+            (uint64_t)(best * FH_PAGE_SIZE % object_bytes) * pages)
+            best = pages;
+    return best;
+}
+
+static void size_fill_in(struct fh_slab_size *z, uint32_t object_bytes, uint32_t pages)
+{
     uint32_t objects = pages * FH_PAGE_SIZE / object_bytes;
     *z = (struct fh_slab_size){
         .object_bytes = object_bytes,
@@ -59,6 +71,19 @@ void fh_slab_size_init(struct fh_slab_size *z, uint32_t index)
         .inverse = ((UINT64_C(1) << 40) + object_bytes - 1) / object_bytes,
         .fill_inverse = ((UINT64_C(1) << 35) + objects - 1) / objects,
     };
+}
+
+void fh_slab_size_init(struct fh_slab_size *z, uint32_t index)
+{
+    FH_ASSERT(index < FH_SLAB_SIZES);
+    uint32_t object_bytes = (8 + index % 8) << (index / 8 + 1);
+    size_fill_in(z, object_bytes, size_pages(object_bytes));
+}
+
+void fh_slab_size_init_typed(struct fh_slab_size *z, uint32_t object_bytes)
+{
+    FH_ASSERT(object_bytes > 0 && object_bytes <= FH_SLAB_SIZE_MAX);
+    size_fill_in(z, object_bytes, typed_pages(object_bytes));
 }
 
 static size_t run_size(const struct fh_slab_size *z)

@@ -53,6 +53,8 @@ struct fh_slab_run {
  */
 uint32_t fh_slab_size_index(uint32_t size);
 void fh_slab_size_init(struct fh_slab_size *, uint32_t index);
+/* The geometry for objects of exactly so many bytes, 1..FH_SLAB_SIZE_MAX. */
+void fh_slab_size_init_typed(struct fh_slab_size *, uint32_t object_bytes);
 
 struct fh_slab_run *fh_slab_run_create(struct fh_mem *, const struct fh_slab_size *,
                                        struct fh_slab_cache *);
