@@ -205,6 +205,15 @@ bool fh_directory_check(const struct fh_directory *d, FILE *why)
     return r.broken == 0;
 }
 
+void fh_directory_stats(const struct fh_directory *d, struct fh_directory_stats *out)
+{
+    *out = (struct fh_directory_stats){
+        .names = d->count,
+        .table_size = d->table_size,
+        .book_bytes = d->used_end * sizeof(*d->entries) + d->table_size * sizeof(*d->table),
+    };
+}
+
 void fh_directory_dump(const struct fh_directory *d, FILE *out)
 {
     fprintf(out, "directory: %u names, table of %u\n", d->count, d->table_size);

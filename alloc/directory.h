@@ -56,6 +56,11 @@ static inline struct fh_dirent *fh_directory_at(const struct fh_directory *d, ui
     return &d->entries[entry];
 }
 
+struct fh_directory_stats {
+    uint32_t names, table_size;
+    uint64_t book_bytes; /* touched for table and entries; the names themselves come on top */
+};
+void fh_directory_stats(const struct fh_directory *, struct fh_directory_stats *out);
 bool fh_directory_check(const struct fh_directory *, FILE *why);
 void fh_directory_dump(const struct fh_directory *, FILE *out);
 

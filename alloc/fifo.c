@@ -166,6 +166,12 @@ bool fh_fifo_check(const struct fh_fifo *f, FILE *why)
     return r.broken == 0;
 }
 
+void fh_fifo_stats(const struct fh_fifo *f, struct fh_fifo_stats *out)
+{
+    *out = (struct fh_fifo_stats){
+        .small = f->small.count, .main = f->main.count, .evictions = f->epoch};
+}
+
 void fh_fifo_dump(const struct fh_fifo *f, FILE *out)
 {
     fprintf(out, "fifo: small %u, main %u, epoch %u\n", f->small.count, f->main.count, f->epoch);

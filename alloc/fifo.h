@@ -47,6 +47,11 @@ struct fh_frame fh_fifo_pick(struct fh_fifo *, uint32_t *budget);
 /* Counts an eviction and returns its epoch. */
 uint32_t fh_fifo_evicted(struct fh_fifo *);
 
+struct fh_fifo_stats {
+    uint32_t small, main; /* frames in each queue */
+    uint32_t evictions;   /* so far, modulo 2^28 */
+};
+void fh_fifo_stats(const struct fh_fifo *, struct fh_fifo_stats *out);
 bool fh_fifo_check(const struct fh_fifo *, FILE *why);
 void fh_fifo_dump(const struct fh_fifo *, FILE *out);
 

@@ -116,6 +116,12 @@ bool fh_frames_check(const struct fh_frames *f, FILE *why)
     return r.broken == 0;
 }
 
+void fh_frames_stats(const struct fh_frames *f, struct fh_frames_stats *out)
+{
+    *out = (struct fh_frames_stats){
+        .total = f->total, .free = f->free, .never_used = f->total - f->untouched};
+}
+
 void fh_frames_dump(const struct fh_frames *f, FILE *out)
 {
     fprintf(out, "frames: %u, %u free, %u never used\n", f->total, f->free,

@@ -65,6 +65,10 @@ static inline struct fh_frame_record *fh_frames_record(const struct fh_frames *f
     return &f->records[frame.v];
 }
 
+struct fh_frames_stats {
+    uint64_t total, free, never_used; /* never_used: of the free ones, not backed by memory yet */
+};
+void fh_frames_stats(const struct fh_frames *, struct fh_frames_stats *out);
 bool fh_frames_check(const struct fh_frames *, FILE *why);
 void fh_frames_dump(const struct fh_frames *, FILE *out);
 

@@ -111,6 +111,15 @@ bool fh_objects_check(const struct fh_objects *o, FILE *why)
     return r.broken == 0;
 }
 
+void fh_objects_stats(const struct fh_objects *o, struct fh_objects_stats *out)
+{
+    *out = (struct fh_objects_stats){
+        .count = o->count,
+        .size_bytes = o->bytes,
+        .book_bytes = o->used_end * (sizeof(*o->records) + sizeof(*o->filled)),
+    };
+}
+
 void fh_objects_dump(const struct fh_objects *o, FILE *out)
 {
     fprintf(out, "objects: %" PRIu64 " of %" PRIu64 " bytes\n", o->count, o->bytes);

@@ -69,6 +69,11 @@ static inline struct fh_object *fh_objects_at(const struct fh_objects *o, uint32
 bool fh_objects_match(const struct fh_objects *, uint32_t number, struct fh_addr addr, uint64_t key,
                       uint32_t tenant);
 
+struct fh_objects_stats {
+    uint64_t count, size_bytes; /* live objects, the sum of their sizes */
+    uint64_t book_bytes;        /* touched for records */
+};
+void fh_objects_stats(const struct fh_objects *, struct fh_objects_stats *out);
 bool fh_objects_check(const struct fh_objects *, FILE *why);
 void fh_objects_dump(const struct fh_objects *, FILE *out);
 

@@ -148,6 +148,8 @@ bool fh_pager_check(const struct fh_pager *p, FILE *why)
     parts = fh_pagetable_check(&p->table, why) && parts;
     parts = fh_fifo_check(&p->fifo, why) && parts;
     parts = fh_swap_check(&p->swap, why) && parts;
+    parts = fh_rings_check(&p->rings, why) && parts;
+    parts = fh_line_check(&p->line, why) && parts;
     c.frame_refs = calloc(p->frames.total, sizeof(*c.frame_refs));
     c.slot_refs = calloc((size_t)p->swap.slots.total + 1, sizeof(*c.slot_refs));
     if (c.frame_refs && c.slot_refs)
@@ -214,5 +216,7 @@ void fh_pager_dump(const struct fh_pager *p, FILE *out)
     fh_frames_dump(&p->frames, out);
     fh_pagetable_dump(&p->table, out);
     fh_fifo_dump(&p->fifo, out);
+    fh_rings_dump(&p->rings, out);
+    fh_line_dump(&p->line, out);
     fh_swap_dump(&p->swap, out);
 }

@@ -258,6 +258,18 @@ bool fh_pagetable_check(const struct fh_pagetable *t, FILE *why)
     return r.broken == 0;
 }
 
+void fh_pagetable_stats(const struct fh_pagetable *t, struct fh_pagetable_stats *out)
+{
+    *out = (struct fh_pagetable_stats){.leaves = 0};
+    for (int s = FH_PAGE_FRAME; s < FH_PAGE_STATES; s++)
+        out->pages[s] = t->counts[s];
+    for (uint64_t i = 0; i < t->tables_end; i++) {
+        out->leaves += t->tables[i].count;
+        out->tables += t->tables[i].leaves != NULL;
+    }
+    out->bytes = out->leaves * sizeof(struct fh_leaf) + out->tables * POINTERS_SIZE;
+}
+
 void fh_pagetable_dump(const struct fh_pagetable *t, FILE *out)
 {
     struct fh_page end = {t->tables_end << FH_ARENA_PAGE_SHIFT};

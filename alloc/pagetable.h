@@ -128,6 +128,13 @@ void fh_pagetable_set(struct fh_pagetable *, struct fh_page, struct fh_entry);
 struct fh_page fh_pagetable_next(const struct fh_pagetable *, struct fh_page from,
                                  struct fh_page end);
 
+struct fh_pagetable_stats {
+    uint64_t pages[FH_PAGE_STATES]; /* entries by state; of NOTHING always 0 */
+    uint64_t leaves, tables;        /* there are now */
+    uint64_t bytes;                 /* in them */
+};
+/* Cost: the arenas below the highest that ever had a page. */
+void fh_pagetable_stats(const struct fh_pagetable *, struct fh_pagetable_stats *out);
 bool fh_pagetable_check(const struct fh_pagetable *, FILE *why);
 void fh_pagetable_dump(const struct fh_pagetable *, FILE *out);
 

@@ -18,7 +18,6 @@
  *
  * Invariants
  *   [I1] writing is the number of frames in store operations
- *   [I2] running is false if nobody waits and at least `high` frames are spare
  */
 #include "reclaim.h"
 
@@ -27,6 +26,7 @@
 
 #include "bits.h"
 #include "pager_private.h"
+#include "report.h"
 
 enum { SLICE_VICTIMS = FH_SWAP_RUN_MAX, SLICE_LOOKS = 256, BACKOFF_MS = 100 };
 
@@ -255,6 +255,20 @@ void fh_reclaim_stats(const struct fh_reclaim *r, struct fh_reclaim_stats *out)
         out->pressure = FH_PRESSURE_PARKING;
     else
         out->pressure = r->running ? FH_PRESSURE_RECLAIMING : FH_PRESSURE_OK;
+}
+
+bool fh_reclaim_check(const struct fh_reclaim *r, FILE *why)
+{
+    struct fh_report report = {.out = why, .lines_max = 20};
+    uint32_t writing = 0;
+
+    for (uint32_t i = 0; i < FH_PAGER_OPS; i++) {
+        const struct fh_page_op *op = &r->pager->ops[i];
+        writing += op->in_use && op->owner == r ? op->run.count : 0;
+    }
+    if (writing != r->writing)
+        fh_report(&report, "[I1] %u frames are being written, counted %u", r->writing, writing);
+    return report.broken == 0;
 }
 
 void fh_reclaim_dump(const struct fh_reclaim *r, FILE *out)

@@ -15,7 +15,10 @@
  */
 #include "rings.h"
 
+#include <inttypes.h>
+
 #include "assert.h"
+#include "report.h"
 
 void fh_rings_init(struct fh_rings *r)
 {
@@ -105,4 +108,43 @@ bool fh_rings_next(const struct fh_rings *r, struct fh_page of, struct fh_ring_w
         }
     }
     return false;
+}
+
+void fh_rings_stats(const struct fh_rings *r, struct fh_rings_stats *out)
+{
+    *out = (struct fh_rings_stats){.views = r->count};
+    for (const struct fh_list *l = r->views.next; l != &r->views; l = l->next)
+        out->pages += view_of(l)->pages;
+}
+
+static bool is_view_page(const struct fh_rings *r, struct fh_page p)
+{
+    for (const struct fh_list *l = r->views.next; l != &r->views; l = l->next)
+        if (range_has(view_of(l)->base, view_of(l)->pages, p))
+            return true;
+    return false;
+}
+
+bool fh_rings_check(const struct fh_rings *r, FILE *why)
+{
+    struct fh_report report = {.out = why, .lines_max = 20};
+    uint32_t count = 0;
+
+    for (const struct fh_list *l = r->views.next; l != &r->views; l = l->next) {
+        count++;
+        if (is_view_page(r, view_of(l)->origin))
+            fh_report(&report, "[I2] the view at page %" PRIx64 " mirrors a view",
+                      view_of(l)->base.v);
+    }
+    if (count != r->count)
+        fh_report(&report, "[I1] %u views, counted %u", r->count, count);
+    return report.broken == 0;
+}
+
+void fh_rings_dump(const struct fh_rings *r, FILE *out)
+{
+    fprintf(out, "rings: %u views\n", r->count);
+    for (const struct fh_list *l = r->views.next; l != &r->views; l = l->next)
+        fprintf(out, "  view %" PRIx64 " of %" PRIx64 ", %" PRIu64 " pages%s\n", view_of(l)->base.v,
+                view_of(l)->origin.v, view_of(l)->pages, view_of(l)->orphaned ? ", orphaned" : "");
 }

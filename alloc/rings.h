@@ -46,6 +46,13 @@ bool fh_rings_mirror(const struct fh_rings *, struct fh_page first, uint64_t pag
 /* The object of these pages is gone: the last view of it gives the block back. */
 void fh_rings_orphan(struct fh_rings *, struct fh_page first, uint64_t pages);
 
+struct fh_rings_stats {
+    uint64_t views, pages; /* open now; pages they mirror */
+};
+void fh_rings_stats(const struct fh_rings *, struct fh_rings_stats *out);
+bool fh_rings_check(const struct fh_rings *, FILE *why);
+void fh_rings_dump(const struct fh_rings *, FILE *out);
+
 /* A walk over the ring of a page, that page included: start with {0}, ends with false. */
 struct fh_ring_walk {
     const struct fh_list *next;

@@ -21,6 +21,7 @@
 #include <errno.h>
 
 #include "assert.h"
+#include "report.h"
 
 void fh_line_init(struct fh_line *line)
 {
@@ -87,4 +88,57 @@ void fh_call_run(struct fh_call *call)
     call->hold = NULL;
     if (call->done)
         call->done(call);
+}
+
+static uint32_t list_length(const struct fh_list *list)
+{
+    uint32_t length = 0;
+
+    for (const struct fh_list *l = list->next; l != list; l = l->next)
+        length++;
+    return length;
+}
+
+void fh_line_stats(const struct fh_line *line, struct fh_line_stats *out)
+{
+    uint32_t in_line = list_length(&line->waiting);
+    uint32_t ready = list_length(&line->ready);
+
+    *out = (struct fh_line_stats){.in_line = in_line,
+                                  .ready = ready,
+                                  .on_io = line->count - in_line - ready,
+                                  .parked_total = line->parked_total};
+}
+
+static void check_states(const struct fh_list *list, enum fh_call_state state, struct fh_report *r)
+{
+    for (const struct fh_list *l = list->next; l != list; l = l->next) {
+        const struct fh_call *call =
+            (const struct fh_call *)(const void *)((const char *)l -
+                                                   offsetof(struct fh_call, link));
+        if (call->state != state)
+            fh_report(r, "[I1] a call in the list of state %d is in state %d", (int)state,
+                      (int)call->state);
+    }
+}
+
+bool fh_line_check(const struct fh_line *line, FILE *why)
+{
+    struct fh_report r = {.out = why, .lines_max = 20};
+    uint32_t linked = list_length(&line->waiting) + list_length(&line->ready);
+
+    check_states(&line->waiting, FH_CALL_IN_LINE, &r);
+    check_states(&line->ready, FH_CALL_READY, &r);
+    if (linked > line->count)
+        fh_report(&r, "[I2] %u calls are parked, %u of them linked", line->count, linked);
+    return r.broken == 0;
+}
+
+void fh_line_dump(const struct fh_line *line, FILE *out)
+{
+    struct fh_line_stats s;
+
+    fh_line_stats(line, &s);
+    fprintf(out, "line: %u wait for frames, %u for pages, %u are ready\n", s.in_line, s.on_io,
+            s.ready);
 }

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "list.h"
 
@@ -63,6 +64,14 @@ void fh_line_leave(struct fh_line *, struct fh_call *);
 struct fh_call *fh_line_head(struct fh_line *);
 /* Runs a call that left the line or became ready, and tells its owner if that ended it. */
 void fh_call_run(struct fh_call *);
+
+struct fh_line_stats {
+    uint32_t in_line, ready, on_io; /* calls parked now, by what for */
+    uint64_t parked_total;          /* so far */
+};
+void fh_line_stats(const struct fh_line *, struct fh_line_stats *out);
+bool fh_line_check(const struct fh_line *, FILE *why);
+void fh_line_dump(const struct fh_line *, FILE *out);
 
 static inline bool fh_line_is_empty(const struct fh_line *line)
 {

@@ -18,6 +18,8 @@
  * Invariants
  *   [I1] a live record's address is the start of a block whose tag is the record's number
  *   [I2] a record's name leads back to the record
+ *   [I3] a record of a typed cache lies in that cache, of its tenant, and is no longer than its
+ *        objects; others lie in none
  */
 #include "zone.h"
 
@@ -118,6 +120,7 @@ int fh_zone_init(struct fh_zone *z, const struct fh_zone_opts *given, uint64_t n
                                                             .resident = zone_is_resident,
                                                             .ctx = z})) != 0)
         return rc;
+    fh_caches_init(&z->caches, &z->mem, &z->heap.slab);
     if ((rc = zone_init_pager(z)) != 0)
         goto out_heap;
     if ((rc = zone_init_names(z)) != 0)
@@ -143,6 +146,7 @@ void fh_zone_fini(struct fh_zone *z)
     fh_objects_fini(&z->objects);
     fh_pager_fini(&z->pager);
     fh_heap_fini(&z->heap);
+    fh_caches_fini(&z->caches);
     explicit_bzero(z->keys, sizeof(z->keys));
 }
 
@@ -272,6 +276,18 @@ int fh_zone_take_record(struct fh_zone *z, uint32_t tenant, uint32_t *number)
     return rc;
 }
 
+void fh_zone_place(struct fh_zone *z, uint32_t number, const struct fh_heap_block *block,
+                   uint64_t size)
+{
+    struct fh_object *o = fh_objects_at(&z->objects, number);
+
+    o->addr = block->addr.v & ((UINT64_C(1) << 48) - 1);
+    o->small = block->in_slab;
+    o->cache = block->typed & ((1u << 9) - 1);
+    o->version = ++z->version;
+    fh_objects_resize(&z->objects, number, size);
+}
+
 int fh_zone_make(struct fh_zone *z, uint32_t tenant, uint64_t size, uint32_t *number)
 {
     struct fh_heap_block block;
@@ -286,11 +302,7 @@ int fh_zone_make(struct fh_zone *z, uint32_t tenant, uint64_t size, uint32_t *nu
         fh_objects_give(&z->objects, taken);
         return rc;
     }
-    struct fh_object *o = fh_objects_at(&z->objects, taken);
-    o->addr = block.addr.v & ((UINT64_C(1) << 48) - 1);
-    o->small = block.in_slab;
-    o->version = ++z->version;
-    fh_objects_resize(&z->objects, taken, size);
+    fh_zone_place(z, taken, &block, size);
     *number = taken;
     return 0;
 }
@@ -383,15 +395,16 @@ int fh_zone_stat(struct fh_zone *z, const struct fh_ref *ref, struct fh_object_v
 
 static uint64_t zone_metadata_bytes(const struct fh_zone *z)
 {
-    uint64_t entries = 0;
+    struct fh_pagetable_stats table;
+    struct fh_objects_stats objects;
+    struct fh_directory_stats directory;
 
-    for (int s = FH_PAGE_FRAME; s < FH_PAGE_STATES; s++)
-        entries += z->pager.table.counts[s];
-    return entries * sizeof(uint64_t) + z->pager.frames.untouched * sizeof(struct fh_frame_record) +
-           z->pager.swap.slots.stats.used * sizeof(struct fh_slot_record) +
-           z->objects.used_end * (sizeof(struct fh_object) + sizeof(uint16_t)) +
-           z->directory.used_end * sizeof(struct fh_dirent) +
-           z->directory.table_size * sizeof(uint32_t);
+    fh_pagetable_stats(&z->pager.table, &table);
+    fh_objects_stats(&z->objects, &objects);
+    fh_directory_stats(&z->directory, &directory);
+    return table.bytes + objects.book_bytes + directory.book_bytes + z->caches.bytes +
+           z->pager.frames.untouched * sizeof(struct fh_frame_record) +
+           z->pager.swap.slots.stats.used * sizeof(struct fh_slot_record);
 }
 
 void fh_zone_stats(const struct fh_zone *z, struct fh_zone_stats *out)
@@ -410,6 +423,24 @@ void fh_zone_stats(const struct fh_zone *z, struct fh_zone_stats *out)
     fh_heap_stats(&z->heap, &out->heap);
 }
 
+static void check_typed(const struct fh_zone *z, uint32_t number, const struct fh_heap_block *block,
+                        struct fh_report *r) /* [I3] */
+{
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    const struct fh_cache *cache;
+
+    if (o->cache != block->typed || o->cache > FH_CACHES_MAX) {
+        fh_report(r, "[I3] object %u: of cache %u, in one of %u", number, (unsigned)o->cache,
+                  block->typed);
+        return;
+    }
+    if (o->cache == 0)
+        return;
+    cache = z->caches.slots[o->cache - 1];
+    if (!cache || cache->slab.tenant != o->tenant || cache->object_size < o->size)
+        fh_report(r, "[I3] object %u: cache %u is not for it", number, (unsigned)o->cache);
+}
+
 static void check_object(const struct fh_zone *z, uint32_t number, struct fh_report *r)
 {
     const struct fh_object *o = fh_objects_at(&z->objects, number);
@@ -419,6 +450,8 @@ static void check_object(const struct fh_zone *z, uint32_t number, struct fh_rep
         return; /* of a stage: it has no block of its own yet */
     if (fh_heap_find(&z->heap, (struct fh_addr){o->addr}, &block) != 0 || block.tag != number)
         fh_report(r, "[I1] object %u: its address does not lead back to it", number);
+    else
+        check_typed(z, number, &block, r);
     if (o->name != 0 && fh_directory_at(&z->directory, o->name)->object != number)
         fh_report(r, "[I2] object %u: its name leads elsewhere", number);
 }
@@ -429,8 +462,10 @@ bool fh_zone_check(const struct fh_zone *z, FILE *why)
     bool parts = fh_heap_check(&z->heap, why);
 
     parts = fh_pager_check(&z->pager, why) && parts;
+    parts = fh_reclaim_check(&z->reclaim, why) && parts;
     parts = fh_objects_check(&z->objects, why) && parts;
     parts = fh_directory_check(&z->directory, why) && parts;
+    parts = fh_caches_check(&z->caches, why) && parts;
     for (uint32_t i = 1; i < z->objects.used_end; i++)
         if (fh_objects_at(&z->objects, i)->key != 0)
             check_object(z, i, &r);
@@ -442,6 +477,7 @@ void fh_zone_dump(const struct fh_zone *z, FILE *out)
     fprintf(out, "zone %u, version %llu\n", z->opts.index, (unsigned long long)z->version);
     fh_objects_dump(&z->objects, out);
     fh_directory_dump(&z->directory, out);
+    fh_caches_dump(&z->caches, out);
     fh_heap_dump(&z->heap, out);
     fh_reclaim_dump(&z->reclaim, out);
     fh_pager_dump(&z->pager, out);

@@ -142,6 +142,56 @@ Test(pagetable, a_trim_gives_back_the_empty_leaves_of_its_range_only)
     cr_assert_eq(fh_pagetable_get(&table, (struct fh_page){5}).v, 0);
 }
 
+Test(pagetable, a_refused_touch_pin_or_likeness_leaves_nothing_behind)
+{
+    enum { AT = FH_ARENA_PAGES - 70, COUNT = 140, LIKE = 5 * FH_ARENA_PAGES - 30 };
+    struct fh_page from = {AT}, to = {LIKE};
+
+    for (int what = 0; what < 3; what++) {
+        uint64_t n = 1, used = mem.used_bytes;
+        for (;; n++) {
+            mem.failed = false;
+            mem.fail_at = mem.calls + n;
+            int rc = what == 0   ? fh_pagetable_touch(&table, from, COUNT)
+                     : what == 1 ? fh_pagetable_pin(&table, from, COUNT)
+                                 : fh_pagetable_touch_like(&table, from, to, COUNT);
+            if (!mem.failed) {
+                cr_assert_eq(rc, 0);
+                break;
+            }
+            cr_assert_eq(rc, -ENOMEM);
+            cr_assert_eq(mem.used_bytes, used);
+            cr_assert(fh_pagetable_check(&table, stderr));
+        }
+        cr_assert_gt(n, 4, "leaves of two arenas and their pointers");
+        mem.fail_at = 0;
+        if (what == 1) { /* entries for the last round, in the first and the last leaf */
+            set(AT, FH_PAGE_FRAME, 1, 0);
+            set(AT + COUNT - 1, FH_PAGE_FRAME, 1, 0);
+            fh_pagetable_unpin(&table, from, COUNT);
+        } else {
+            fh_pagetable_trim(&table, what == 0 ? from : to, COUNT);
+            cr_assert_eq(mem.used_bytes, used);
+        }
+    }
+}
+
+Test(pagetable, a_lone_page_costs_little_and_nothing_when_it_is_gone)
+{
+    uint64_t used = mem.used_bytes;
+
+    touch(UINT64_C(1) << 30, 1);
+    cr_assert_leq(mem.used_bytes - used, 40 << 10);
+    fh_pagetable_trim(&table, (struct fh_page){0}, UINT64_C(1) << FH_SPACE_PAGE_SHIFT);
+    cr_assert_eq(mem.used_bytes, used);
+}
+
+Test(pagetable, unpinning_what_is_not_pinned_is_a_programmer_error, .signal = SIGABRT)
+{
+    touch(0, 1);
+    fh_pagetable_unpin(&table, (struct fh_page){0}, 1);
+}
+
 Test(pagetable, next_meets_exactly_what_is_there)
 {
     static const uint64_t pages[] = {0, 7, FH_ARENA_PAGES - 1, FH_ARENA_PAGES, 3 * FH_ARENA_PAGES};

@@ -97,3 +97,19 @@ Test(rings, removing_from_none_is_a_programmer_error, .signal = SIGABRT)
 {
     fh_rings_remove(&rings, &views[0]);
 }
+
+Test(rings, check_sees_a_wrong_count_and_a_view_of_a_view)
+{
+    struct fh_rings_stats stats;
+
+    fh_rings_add(&rings, &views[0], page(100), page(1000), 10);
+    fh_rings_stats(&rings, &stats);
+    cr_assert_eq(stats.views, 1);
+    cr_assert_eq(stats.pages, 10);
+    cr_assert(fh_rings_check(&rings, stderr));
+    rings.count++; /* [I1] */
+    cr_assert_not(fh_rings_check(&rings, NULL));
+    rings.count--;
+    fh_rings_add(&rings, &views[1], page(1003), page(2000), 2); /* [I2] */
+    cr_assert_not(fh_rings_check(&rings, NULL));
+}

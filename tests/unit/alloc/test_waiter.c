@@ -180,3 +180,21 @@ Test(waiter, running_a_parked_call_is_a_programmer_error, .signal = SIGABRT)
     fh_line_park(&line, &c.call, 1);
     fh_call_run(&c.call);
 }
+
+Test(waiter, check_sees_a_call_in_the_wrong_list_and_a_wrong_count)
+{
+    struct fh_line_stats stats;
+    struct counted c;
+
+    counted_init(&c);
+    fh_line_park(&line, &c.call, 3);
+    fh_line_stats(&line, &stats);
+    cr_assert_eq(stats.in_line, 1);
+    cr_assert_eq(stats.on_io + stats.ready, 0);
+    cr_assert(fh_line_check(&line, stderr));
+    c.call.state = FH_CALL_READY; /* [I1] */
+    cr_assert_not(fh_line_check(&line, NULL));
+    c.call.state = FH_CALL_IN_LINE;
+    line.count = 0; /* [I2] */
+    cr_assert_not(fh_line_check(&line, NULL));
+}
