@@ -23,8 +23,8 @@
  *   [I1] blocks tile the arena: each granule lies in exactly one; only starts have heads
  *   [I2] every block lies where its parent's table puts it, with the kind and mem of that place
  *   [I3] no complete set of siblings is free
- *   [I4] a start is in free_starts[c] if and only if its head says free and c; the class is in
- *        free_classes if and only if there is such a start
+ *   [I4] a bit of free_starts[c] is set if and only if among the granules it stands for one has a
+ *        head that says free and c; the class is in free_classes if and only if there is such a bit
  *   [I5] used, free_blocks and used_blocks equal the sums over the blocks
  *
  * Sources: Peterson and Norman, CACM 20(6) 1977; Cranston and Thomas, CACM 18(6) 1975; Knuth, TAOCP
@@ -83,14 +83,14 @@ static struct node node_child(const struct fh_buddy_tables *t, struct node n, ui
 
 static uint64_t class_items(const struct fh_buddy_tables *t, uint32_t class)
 {
-    return ((t->granules - 1) >> t->align_shift[class]) + 1;
+    return ((t->granules - 1) >> t->start_shift[class]) + 1;
 }
 
 /* Makes a node a free block. */
 static void buddy_put(struct fh_buddy *b, struct node n)
 {
     b->heads[n.start] = head_of(n);
-    fh_bitset_add(&b->free_starts[n.class], n.start >> b->tables->align_shift[n.class]);
+    fh_bitset_add(&b->free_starts[n.class], n.start >> b->tables->start_shift[n.class]);
     b->free_blocks[n.class]++;
     b->free_classes |= UINT64_C(1) << n.class;
 }
@@ -98,7 +98,7 @@ static void buddy_put(struct fh_buddy *b, struct node n)
 /* A free block ceases to be one; its head is left to the caller. */
 static void buddy_take(struct fh_buddy *b, uint32_t class, uint32_t start)
 {
-    fh_bitset_remove(&b->free_starts[class], start >> b->tables->align_shift[class]);
+    fh_bitset_remove(&b->free_starts[class], start >> b->tables->start_shift[class]);
     if (--b->free_blocks[class] == 0)
         b->free_classes &= ~(UINT64_C(1) << class);
 }
@@ -180,12 +180,23 @@ static uint32_t buddy_source(const struct fh_buddy *b, uint32_t c)
     return set ? (uint32_t)__builtin_ctzll(set) : FH_BUDDY_CLASSES;
 }
 
+/* The lowest free block of a class that has one. A bit says that it starts among some granules. */
+static uint32_t buddy_lowest(const struct fh_buddy *b, uint32_t class)
+{
+    uint32_t shift = b->tables->start_shift[class];
+    uint32_t start = (uint32_t)(fh_bitset_lowest(&b->free_starts[class]) << shift);
+    uint32_t end = start + (1u << shift);
+    while ((b->heads[start] & (HEAD_USED | 63u)) != class + 1u) {
+        start++;
+        FH_ASSERT(start < end); /* [I4] */
+    }
+    return start;
+}
+
 static struct node buddy_carve(struct fh_buddy *b, uint32_t source, uint32_t c)
 {
-    uint64_t lowest = fh_bitset_lowest(&b->free_starts[source]);
-    struct node n = node_at(b, (uint32_t)(lowest << b->tables->align_shift[source]));
+    struct node n = node_at(b, buddy_lowest(b, source));
 
-    FH_ASSERT(n.class == source); /* [I4] */
     buddy_take(b, source, n.start);
     b->heads[n.start] = 0;
     for (uint32_t i; (i = child_toward(b->tables, n.class, c)) != FH_BUDDY_PARTS;)
@@ -348,7 +359,7 @@ static void check_leaf(struct recount *k, struct node n) /* [I1] [I2], and half 
     for (uint32_t g = n.start + 1; g < n.start + size; g++)
         if (b->heads[g] != 0)
             fh_report(&k->r, "[I1] granule %u: a head inside the block at %u", g, n.start);
-    if (fh_bitset_has(&b->free_starts[n.class], n.start >> b->tables->align_shift[n.class]) == used)
+    if (fh_bitset_has(&b->free_starts[n.class], n.start >> b->tables->start_shift[n.class]) == used)
         fh_report(&k->r, "[I4] granule %u: head and bitmap disagree", n.start);
     k->used += used ? size : 0;
     (used ? k->used_blocks : k->free_blocks)[n.class]++;

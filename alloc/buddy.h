@@ -6,8 +6,8 @@
  * Threads    one zone thread.
  * Errors     -ENOMEM no memory for books; -ENOSPC no block fits; -EINVAL size 0 or beyond every
  *            class; -EFAULT not the start of a block in use. State unchanged on every error.
- * Cost       alloc, free, find: O(height of the system); check: O(granules).
- *            Books: 2 B per granule and 2 to 5 bits for bitmaps (Fibonacci 26), touched lazily.
+ * Cost       alloc, free, find: O(height of the system); check: O(granules). Books: 2 B per granule
+ *            and 2 to 5 bits for bitmaps, touched lazily.
  */
 #ifndef FH_ALLOC_BUDDY_H
 #define FH_ALLOC_BUDDY_H
@@ -33,7 +33,7 @@ struct fh_buddy {
     void *books; /* one map: heads, then the bitmaps */
     uint64_t books_size;
     uint16_t *heads;                                /* by granule: 0, or what starts here [I1] */
-    struct fh_bitset free_starts[FH_BUDDY_CLASSES]; /* items: start >> align_shift [I4] */
+    struct fh_bitset free_starts[FH_BUDDY_CLASSES]; /* items: start >> start_shift [I4] */
     uint64_t free_classes;                          /* set of classes with a free block [I4] */
     uint32_t used;                                  /* granules in use, rounding included [I5] */
     uint32_t free_blocks[FH_BUDDY_CLASSES], used_blocks[FH_BUDDY_CLASSES]; /* [I5] */

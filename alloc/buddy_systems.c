@@ -11,13 +11,17 @@
  *            first of equals: what is left over stays as large as it can
  *   tiles    an arena that is no block of its system is laid out with the largest that fit, e.g.
  *            fibonacci 2^18 = 196418 + 46368 + 17711 + 1597 + 34 + 13 + 3
- *   align    the largest power of two that divides every start of a class: bitmaps have one bit
- *            per possible start. A child's start is its parent's plus an offset, so one pass from
- *            large to small finds it.
+ *   start_shift  how many granules share a bit of a class's bitmap. The largest power of two that
+ *            divides every start of the class is one answer: a child's start is its parent's plus
+ * an offset, so one pass from large to small finds it. Fibonacci starts share no divisor; but
+ * blocks do not overlap, so in as many granules as a block is long at most one of its class starts.
+ * Up to 2^SCAN_SHIFT such granules share a bit, and whoever follows the bit looks at their heads:
+ * 26 bits per granule become 5.
  *
  * Invariants
  *   [I1] the parts of a row add up to its size and are sizes of earlier rows
  *   [I2] kinds fit three bits, tiles and classes their arrays
+ *   [I3] 2^start_shift granules hold at most one start of the class
  *
  * Sources: Knowlton, CACM 8(10) 1965; Hirschberg, CACM 16(10) 1973; Shen and Peterson, CACM 17(10)
  * 1974; Cranston and Thomas, CACM 18(6) 1975; Peterson and Norman, CACM 20(6) 1977; Yadav and
@@ -27,6 +31,10 @@
 
 #include <stddef.h>
 #include <string.h>
+
+#include "bits.h"
+
+enum { SCAN_SHIFT = 3 }; /* the heads behind a bit: 16 bytes, part of one cache line */
 
 #define ROWS(table) ((uint32_t)(sizeof(table) / sizeof((table)[0])))
 
@@ -182,12 +190,14 @@ static void tables_add_tiles(struct fh_buddy_tables *t, uint32_t starts[FH_BUDDY
     }
 }
 
-/* The lowest bit in which any start of a class differs from 0 bounds its alignment. */
-static void tables_add_alignment(struct fh_buddy_tables *t, uint32_t starts[FH_BUDDY_CLASSES])
+/* By alignment, which the lowest bit bounds in which any start differs from 0; or by size. [I3] */
+static void tables_add_start_shifts(struct fh_buddy_tables *t, uint32_t starts[FH_BUDDY_CLASSES])
 {
     for (uint32_t c = t->classes; c-- > 0;) {
         uint32_t limit = starts[c] | FH_BUDDY_GRANULES_MAX;
-        t->align_shift[c] = (uint8_t)__builtin_ctz(limit);
+        uint32_t by_alignment = (uint32_t)__builtin_ctz(limit);
+        uint64_t by_size = fh_min_u64(fh_log2_floor(t->size[c]), SCAN_SHIFT);
+        t->start_shift[c] = (uint8_t)fh_max_u64(by_alignment, by_size);
         for (uint32_t i = 0; i < t->children[c]; i++)
             starts[t->child[c][i].class] |= t->child[c][i].offset | (limit & (0 - limit));
     }
@@ -210,7 +220,7 @@ void fh_buddy_tables_init(struct fh_buddy_tables *t, const struct fh_buddy_syste
         tables_add_children(t, c);
     tables_add_ways(t);
     tables_add_tiles(t, starts);
-    tables_add_alignment(t, starts);
+    tables_add_start_shifts(t, starts);
 }
 
 uint32_t fh_buddy_class_for(const struct fh_buddy_tables *t, uint32_t size)

@@ -54,7 +54,7 @@ struct fh_buddy_tables {
     uint32_t granules; /* of the arena */
     uint32_t classes;  /* those no larger than the arena */
     uint32_t size[FH_BUDDY_CLASSES];
-    uint8_t align_shift[FH_BUDDY_CLASSES]; /* every start is a multiple of 2^this */
+    uint8_t start_shift[FH_BUDDY_CLASSES]; /* at most one block of a class starts in 2^this */
     uint8_t children[FH_BUDDY_CLASSES];
     uint8_t kinds[FH_BUDDY_CLASSES]; /* kinds in use, 1..kinds, besides 0 */
     struct fh_buddy_place child[FH_BUDDY_CLASSES][FH_BUDDY_PARTS];

@@ -7,7 +7,7 @@
  *
  * Threads    one zone thread.
  * Errors     -ENOENT no such name; -EEXIST; -ENOMEM; -EINVAL a size out of 1 ..
- * FH_DIRECTORY_NAME_MAX.
+ *            FH_DIRECTORY_NAME_MAX.
  */
 #ifndef FH_ALLOC_DIRECTORY_H
 #define FH_ALLOC_DIRECTORY_H

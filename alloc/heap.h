@@ -8,10 +8,11 @@
  *
  * Units      bytes, unless a name says pages.
  * Ownership  caller owns the struct; blocks are the caller's from alloc to free. Before a page
- * block is freed the caller has emptied its pages; pages of slabs are emptied through `discard`.
+ *            block is freed the caller has emptied its pages; pages of slabs are emptied through
+ *            `discard`.
  * Threads    one zone thread.
- * Errors     -ENOSPC the space is used up; -ENOMEM no memory for books; -EFBIG above 1 TiB;
- *            -EFAULT not the first byte of a live block.
+ * Errors     -ENOSPC the space is used up; -ENOMEM no memory for books; -EFBIG above 1 TiB; -EFAULT
+ *            not the first byte of a live block.
  * Cost       alloc, free, find: O(1) for slabs, O(height of the buddy system) for pages.
  */
 #ifndef FH_ALLOC_HEAP_H

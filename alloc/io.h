@@ -4,11 +4,12 @@
  * disk.
  *
  * Ownership  a transfer and its buffers belong to the backend from submit until its `done` was
- * called.
+ *            called.
  * Threads    one zone thread owns a backend; create, submit, flush, reap, destroy and every `done`
- * run on it.
+ *            run on it.
  * Errors     a transfer's outcome is in `result`: 0 when every byte was moved, else a negative
- * errno. Short transfers are continued inside the backend; a read past the end of the file is -EIO.
+ *            errno. Short transfers are continued inside the backend; a read past the end of the
+ *            file is -EIO.
  */
 #ifndef FH_ALLOC_IO_H
 #define FH_ALLOC_IO_H

@@ -6,8 +6,9 @@
  * across a wait.
  *
  * Small objects share pages with others. Their record says up to which byte they were ever written
- * (`filled`): what lies beyond reads as zeros whatever the page holds, so allocating and freeing
- * one touches no page. A write beyond it first clears the gap.
+ * (`filled`): what lies beyond reads as zeros, or as the initial bytes of its typed cache, whatever
+ * the page holds, so allocating and freeing one touches no page. A write beyond it first fills the
+ * gap with these.
  */
 #include <errno.h>
 #include <string.h>
@@ -35,7 +36,7 @@ static int mutation_check_range(const struct fh_mutation *m, const struct fh_obj
 /*
  * Makes [offset, offset + size) writable. If there is a gap between it and what was filled before,
  * all from there on is cleared: whole pages of the gap and the range may hold a predecessor's
- * bytes, which were not read in.
+ * bytes, which were not read in. Then the gap gets the initial bytes, if there are some.
  */
 static int mutation_open_range(struct fh_mutation *m, uint32_t number, uint64_t size)
 {
@@ -47,8 +48,13 @@ static int mutation_open_range(struct fh_mutation *m, uint32_t number, uint64_t 
 
     if (rc != 0)
         return rc;
-    if (filled < m->offset)
-        fh_pager_zero(&m->zone->pager, fh_object_addr(o, filled), end - filled);
+    if (filled >= m->offset)
+        return 0;
+    const struct fh_initial *initial = fh_zone_initial(m->zone, o);
+    fh_pager_zero(&m->zone->pager, fh_object_addr(o, filled), end - filled);
+    if (initial)
+        fh_pager_write(&m->zone->pager, fh_object_addr(o, filled), initial->bytes + filled,
+                       m->offset - filled);
     return 0;
 }
 
@@ -69,6 +75,22 @@ static int mutate_write(struct fh_mutation *m, uint32_t number)
     return 0;
 }
 
+/* Where the object would read as something else it gets zeros like any other bytes. */
+static int mutate_zero_initial(struct fh_mutation *m, uint32_t number)
+{
+    const struct fh_object *o = fh_objects_at(&m->zone->objects, number);
+    int rc;
+
+    if (m->size == 0)
+        return 0;
+    if ((rc = mutation_open_range(m, number, m->size)) != 0)
+        return rc;
+    fh_pager_zero(&m->zone->pager, fh_object_addr(o, m->offset), m->size);
+    fh_zone_set_filled(m->zone, number,
+                       fh_max_u64(fh_zone_filled(m->zone, number), m->offset + m->size));
+    return 0;
+}
+
 static int mutate_zero(struct fh_mutation *m, uint32_t number)
 {
     const struct fh_object *o = fh_objects_at(&m->zone->objects, number);
@@ -78,6 +100,8 @@ static int mutate_zero(struct fh_mutation *m, uint32_t number)
 
     if ((rc = mutation_check_range(m, o, m->size)) != 0)
         return rc;
+    if (fh_zone_initial(m->zone, o))
+        return mutate_zero_initial(m, number);
     if (o->small && end >= filled) {
         fh_zone_set_filled(m->zone, number, fh_min_u64(filled, m->offset));
         return 0;
@@ -106,6 +130,8 @@ static int mutate_word(struct fh_mutation *m, uint32_t number)
         return rc;
     uint64_t kept = fh_zone_filled(m->zone, number);
     kept = kept > m->offset ? fh_min_u64(kept - m->offset, sizeof(word)) : 0;
+    if (fh_zone_initial(m->zone, o))
+        memcpy(&word, fh_zone_initial(m->zone, o)->bytes + m->offset, sizeof(word));
     fh_pager_peek(p, fh_object_addr(o, m->offset), &word, kept);
     m->before = word; /* the machine is little endian, as the wire is */
     m->swapped = m->kind == FH_MUTATE_SWAP && word == m->expected;

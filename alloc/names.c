@@ -68,9 +68,7 @@ int fh_zone_give_name(struct fh_zone *z, uint32_t number, const void *name, size
     return 0;
 }
 
-/* --- put
- * -----------------------------------------------------------------------------------------------
- */
+/* --- put --- */
 
 static void put_forget(struct fh_put *put)
 {
@@ -166,8 +164,7 @@ int fh_zone_publish(struct fh_zone *z, const struct fh_ref *ref, const void *nam
     return 0;
 }
 
-/* --- look-ups
- * ------------------------------------------------------------------------------------------ */
+/* --- look-ups --- */
 
 int fh_zone_lookup(struct fh_zone *z, uint32_t tenant, const void *name, size_t name_size,
                    struct fh_object_view *out)

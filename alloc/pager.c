@@ -24,8 +24,8 @@
  *   [I5] mapped, retained, storing and reserved are what a recount gives
  *   [I6] references of a slot == entries that carry it + operations on it
  *   [I7] live + claimed <= frames + usable slots - 2 * hold_max when new content is admitted, so a
- * victim always finds a slot: with f frames free and none clean, live - (N - f) slots are used,
- * fewer than there are
+ *        victim always finds a slot: with f frames free and none clean, live - (N - f) slots are
+ *        used, fewer than there are
  */
 #include "pager.h"
 
@@ -40,7 +40,7 @@ int fh_pager_init(struct fh_pager *p, const struct fh_pager_opts *o)
     uint64_t total = o->memory_bytes >> FH_PAGE_SHIFT;
     int rc;
 
-    if (o->hold_max == 0 || o->hold_max > FH_HOLD_MAX || total < 2u * o->hold_max ||
+    if (o->hold_max < 2 || o->hold_max > FH_HOLD_MAX || total < 2u * o->hold_max ||
         total >= 1u << 28)
         return -EINVAL;
     *p = (struct fh_pager){.opts = *o};
@@ -184,8 +184,7 @@ static void pager_map(struct fh_pager *p, struct fh_page page, struct fh_frame f
     fh_pager_map_frame(p, frame, true, false, 0);
 }
 
-/* --- writing
- * --------------------------------------------------------------------------------------- */
+/* --- writing --- */
 
 /* A write in place makes the copy in the slot worthless. */
 static void pager_dirty(struct fh_pager *p, struct fh_frame frame)
@@ -301,8 +300,7 @@ void fh_pager_install(struct fh_pager *p, struct fh_hold *h, uint32_t i, struct 
     pager_map(p, page, frame);
 }
 
-/* --- whole entries
- * --------------------------------------------------------------------------------- */
+/* --- whole entries --- */
 
 void fh_pager_discard(struct fh_pager *p, struct fh_page first, uint64_t count)
 {
@@ -390,8 +388,7 @@ void fh_pager_unview(struct fh_pager *p, struct fh_view *view)
     fh_rings_remove(&p->rings, view);
 }
 
-/* --- capacity
- * ---------------------------------------------------------------------------------------- */
+/* --- capacity --- */
 
 /* Different pages that exist, in a frame or a slot. */
 uint64_t fh_pager_live(const struct fh_pager *p)
@@ -428,8 +425,7 @@ void fh_pager_unclaim(struct fh_pager *p, uint64_t pages)
     p->claimed -= pages;
 }
 
-/* --- for reclaim
- * ------------------------------------------------------------------------------------- */
+/* --- for reclaim --- */
 
 struct fh_page_op *fh_pager_op_take(struct fh_pager *p)
 {

@@ -8,7 +8,8 @@
  * Ownership  frames given by a hold stay valid and unchanged until fh_pager_release.
  * Threads    one zone thread; never blocks: what must wait is parked (waiter.h).
  * Errors     -EINPROGRESS parked; -EBADMSG a page is lost; -EIO the disk failed; -ENOSPC new
- * content does not fit into frames and slots; -EBUSY too many references on one frame; -ENOMEM.
+ *            content does not fit into frames and slots; -EBUSY too many references on one frame;
+ *            -ENOMEM.
  */
 #ifndef FH_ALLOC_PAGER_H
 #define FH_ALLOC_PAGER_H
@@ -86,9 +87,10 @@ struct fh_pager {
     struct fh_list holds; /* bound ones, so that check can count their references */
     uint32_t reserved;    /* free frames promised to parked calls */
     uint64_t claimed;     /* pages promised to bodies on their way in */
-    uint64_t mapped;      /* frames named by an entry [I5] */
-    uint64_t retained;    /* of them, with a slot that holds the same bytes */
-    uint64_t storing;     /* slots being written; their pages are still in frames */
+    int refusing;      /* what a call is told that would have to wait in the line; 0 = it waits */
+    uint64_t mapped;   /* frames named by an entry [I5] */
+    uint64_t retained; /* of them, with a slot that holds the same bytes */
+    uint64_t storing;  /* slots being written; their pages are still in frames */
     struct fh_page_op *ops;
     struct fh_list ops_free;
     uint32_t ops_free_count;
@@ -194,6 +196,8 @@ void fh_pager_install(struct fh_pager *, struct fh_hold *, uint32_t i, struct fh
 
 /* Lets a call leave whatever it waits for; what it held is given back. */
 void fh_pager_cancel(struct fh_pager *, struct fh_call *);
+/* Ends the waiting of all in the line that still cannot have their frames: they are told rc. */
+void fh_pager_refuse_line(struct fh_pager *, int rc);
 /* Runs the calls that became possible. */
 void fh_pager_pump(struct fh_pager *);
 

@@ -137,8 +137,16 @@ static bool pager_may_take(const struct fh_pager *p, const struct fh_call *call,
     return fh_line_is_empty(&p->line) && fh_pager_spare(p) >= frames + p->opts.free_min;
 }
 
-/* --- reading in
- * ------------------------------------------------------------------------------------ */
+/* Into the line, unless nobody will ever be served from it. */
+static int pager_wait(struct fh_pager *p, struct fh_call *call, uint32_t frames)
+{
+    if (p->refusing != 0)
+        return p->refusing;
+    fh_line_park(&p->line, call, frames);
+    return -EINPROGRESS;
+}
+
+/* --- reading in --- */
 
 /* Collects pages of consecutive slots into one operation. */
 struct loader {
@@ -277,8 +285,7 @@ static void load_done(struct fh_swap_run *run)
     fh_pager_op_give(p, op);
 }
 
-/* --- holds
- * ------------------------------------------------------------------------------------------- */
+/* --- holds --- */
 
 static struct fh_frame hold_bind_page(struct fh_pager *p, struct fh_hold *h, struct loader *l,
                                       struct fh_page page)
@@ -329,10 +336,8 @@ int fh_pager_hold(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, s
     struct need n = need_of(p, &t);
     if (n.error != 0)
         return n.error;
-    if (!pager_may_take(p, call, n.loads, n.loads)) {
-        fh_line_park(&p->line, call, n.loads);
-        return -EINPROGRESS;
-    }
+    if (!pager_may_take(p, call, n.loads, n.loads))
+        return pager_wait(p, call, n.loads);
     hold_bind(p, call, h, &t);
     if (h->pending == 0)
         return 0;
@@ -388,10 +393,8 @@ int fh_pager_prepare(struct fh_pager *p, struct fh_call *call, struct fh_hold *h
         return rc;
     if (n.created > 0 && (rc = fh_pager_admit(p, n.created)) != 0)
         return rc;
-    if (!pager_may_take(p, call, n.loads + n.frames, n.loads)) {
-        fh_line_park(&p->line, call, n.loads + n.frames);
-        return -EINPROGRESS;
-    }
+    if (!pager_may_take(p, call, n.loads + n.frames, n.loads))
+        return pager_wait(p, call, n.loads + n.frames);
     if (n.loads + n.joins == 0)
         return 0;
     hold_bind(p, call, h, &t);
@@ -408,10 +411,8 @@ int fh_pager_take(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, u
 
     FH_ASSERT(count > 0);
     FH_ASSERT(!fh_hold_is_bound(h));
-    if (!pager_may_take(p, call, 1, 0)) {
-        fh_line_park(&p->line, call, 1);
-        return -EINPROGRESS;
-    }
+    if (!pager_may_take(p, call, 1, 0))
+        return pager_wait(p, call, 1);
     fh_hold_init(h);
     h->call = call;
     h->count = (uint32_t)fh_min_u64(count, fh_min_u64(spare - keep, p->opts.hold_max));
@@ -430,6 +431,18 @@ void fh_pager_cancel(struct fh_pager *p, struct fh_call *call)
     if (holds)
         fh_pager_release(p, call->hold);
     call->admitted = false;
+}
+
+void fh_pager_refuse_line(struct fh_pager *p, int rc)
+{
+    struct fh_call *call;
+
+    p->refusing = rc;
+    while ((call = fh_line_head(&p->line)) != NULL) {
+        fh_line_leave(&p->line, call);
+        fh_call_run(call); /* its step cleans up after itself, as after any refusal */
+    }
+    p->refusing = 0;
 }
 
 void fh_pager_pump(struct fh_pager *p)

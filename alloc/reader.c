@@ -10,7 +10,9 @@
  *   view        [b][c][d]           the view still names the old one
  *   window         [c][d]           held, being sent
  *
- * What lies beyond the filled part of a small object is sent from the zero page.
+ * What lies beyond the filled part of a small object is sent from the zero page, or from the
+ * initial bytes of its typed cache, which the reader holds: they stay though object and cache may
+ * go.
  */
 #include <errno.h>
 
@@ -58,6 +60,10 @@ static void reader_offer_zeros(struct fh_reader *r)
 {
     uint64_t zeros = r->left - r->window_bytes;
 
+    if (r->initial) {
+        reader_offer(r, r->initial->bytes + (r->end - zeros), zeros);
+        return;
+    }
     while (zeros > 0 && r->iov_count < FH_READER_IOV_MAX) {
         uint64_t part = fh_min_u64(zeros, FH_PAGE_SIZE);
         reader_offer(r, fh_pager_zero_page(), part);
@@ -131,6 +137,15 @@ static int reader_resolve_name(struct fh_reader *r)
     return 0;
 }
 
+/* Holds what the object reads as where it was not written; what was held before is given back. */
+static void reader_hold_initial(struct fh_reader *r, const struct fh_object *o)
+{
+    struct fh_initial *initial = o ? fh_zone_initial(r->zone, o) : NULL;
+
+    fh_initial_release(&r->zone->caches, r->initial);
+    r->initial = fh_initial_hold(initial);
+}
+
 /* The checks of a read, and its moment. */
 static int reader_begin(struct fh_reader *r)
 {
@@ -146,10 +161,16 @@ static int reader_begin(struct fh_reader *r)
     if (r->offset > o->size || r->left > o->size - r->offset)
         return -EINVAL;
     uint64_t filled = fh_zone_filled(r->zone, number);
+    reader_hold_initial(r, o);
     fh_zone_describe(r->zone, number, &r->object);
     r->at = fh_object_addr(o, r->offset);
+    r->end = r->offset + r->left;
     r->zeros = r->left - fh_min_u64(r->left, filled > r->offset ? filled - r->offset : 0);
-    if (reader_next_bytes(r) < r->left - r->zeros && (rc = reader_make_view(r)) != 0)
+    if (reader_next_bytes(r) == r->left - r->zeros)
+        return reader_hold_window(r);
+    if (o->small)
+        return -EFBIG; /* only in a zone whose windows are smaller than a small object */
+    if ((rc = reader_make_view(r)) != 0)
         return rc;
     return reader_hold_window(r);
 }
@@ -195,6 +216,7 @@ static int reader_open(struct fh_zone *z, struct fh_reader *r)
 {
     r->zone = z;
     r->zeros = 0;
+    r->initial = NULL;
     r->iov_count = 0;
     r->window_bytes = 0;
     r->is_view = false;
@@ -202,8 +224,10 @@ static int reader_open(struct fh_zone *z, struct fh_reader *r)
     fh_hold_init(&r->hold);
     fh_call_init(&r->call, reader_step);
     int rc = reader_begin(r);
-    if (rc != 0 && rc != -EINPROGRESS)
+    if (rc != 0 && rc != -EINPROGRESS) {
+        reader_hold_initial(r, NULL);
         reader_end_view(r);
+    }
     return rc;
 }
 
@@ -244,5 +268,6 @@ void fh_reader_close(struct fh_reader *r)
 {
     fh_pager_cancel(&r->zone->pager, &r->call);
     fh_pager_release(&r->zone->pager, &r->hold);
+    reader_hold_initial(r, NULL);
     reader_end_view(r);
 }

@@ -12,6 +12,8 @@
  * to another frame, and completion finds a frame that nobody names any more: nothing has to be
  * cancelled. A page that was touched while its write was in flight stays, clean.
  *
+ * After several writes have failed in a row the requests in the line are told IO_ERROR instead of waiting on.
+ *
  * When nothing can be stored, because the disk failed a moment ago or no slot is free, only clean
  * and zero pages go. By the capacity rule [I7 of pager.c] there is a clean one whenever no slot is
  * free and frames are short.
@@ -28,7 +30,13 @@
 #include "pager_private.h"
 #include "report.h"
 
-enum { SLICE_VICTIMS = FH_SWAP_RUN_MAX, SLICE_LOOKS = 256, BACKOFF_MS = 100 };
+enum {
+    SLICE_VICTIMS = FH_SWAP_RUN_MAX,
+    SLICE_LOOKS = 256,
+    BACKOFF_MS = 100,
+    PARDON_MS = 10000,
+    FAILURES_MAX = 3
+};
 
 struct batch {
     struct fh_frame frames[SLICE_VICTIMS];
@@ -40,8 +48,7 @@ void fh_reclaim_init(struct fh_reclaim *r, struct fh_pager *p, uint32_t low, uin
     *r = (struct fh_reclaim){.pager = p, .low = low, .high = high > low ? high : low};
 }
 
-/* --- the end of a write
- * ------------------------------------------------------------------------------ */
+/* --- the end of a write --- */
 
 static void store_end_page(struct fh_reclaim *r, struct fh_page_op *op, uint32_t i)
 {
@@ -57,6 +64,7 @@ static void store_end_page(struct fh_reclaim *r, struct fh_page_op *op, uint32_t
     r->writing--;
     if (!stored) {
         r->stats.write_errors++;
+        r->failed_ms = r->now_ms;
         r->resume_at_ms = r->now_ms + BACKOFF_MS;
         if (named)
             fh_fifo_insert_main(&p->fifo, frame);
@@ -77,13 +85,14 @@ static void store_done(struct fh_swap_run *run)
     struct fh_page_op *op = FH_CONTAINER_OF(run, struct fh_page_op, run);
     struct fh_reclaim *r = op->owner;
 
+    r->failures =
+        run->status[0] == 0 ? 0 : r->failures + 1; /* a run fails or succeeds as a whole */
     for (uint32_t i = 0; i < run->count; i++)
         store_end_page(r, op, i);
     fh_pager_op_give(op->pager, op);
 }
 
-/* --- choosing
- * ------------------------------------------------------------------------------------------ */
+/* --- choosing --- */
 
 static bool reclaim_can_store(const struct fh_reclaim *r)
 {
@@ -96,6 +105,21 @@ static bool reclaim_can_store(const struct fh_reclaim *r)
 static bool reclaim_must_wait(const struct fh_reclaim *r)
 {
     return r->pager->swap.bounce_free == 0 || r->pager->ops_free_count == 0;
+}
+
+/*
+ * Slots that could not be written are put aside, or a bad place on the disk would be chosen again and again. When slots
+ * run out, or when nothing has failed for a while, they are tried once more: the disk may work again.
+ */
+static void reclaim_pardon(struct fh_reclaim *r)
+{
+    struct fh_slots *slots = &r->pager->swap.slots;
+    bool short_of_slots = slots->stats.free < SLICE_VICTIMS && r->now_ms >= r->resume_at_ms;
+
+    if (r->failed_ms == 0 || (!short_of_slots && r->now_ms < r->failed_ms + PARDON_MS))
+        return;
+    r->failed_ms = 0;
+    (void)fh_slots_pardon(slots);
 }
 
 static bool bytes_are_zero(const uint8_t *bytes)
@@ -139,8 +163,7 @@ static bool reclaim_victim(struct fh_reclaim *r, struct fh_frame frame, struct b
     return true;
 }
 
-/* --- writing
- * ------------------------------------------------------------------------------------------- */
+/* --- writing --- */
 
 static int by_page(const void *a, const void *b)
 {
@@ -202,8 +225,17 @@ static void batch_store(struct fh_reclaim *r, struct batch *b)
         fh_fifo_insert_main(&r->pager->fifo, b->frames[started]);
 }
 
-/* --- how much
- * ------------------------------------------------------------------------------------------ */
+/* The disk takes nothing: who waits for frames would wait for ever, so they are told, until another write was tried. */
+static void reclaim_give_up(struct fh_reclaim *r)
+{
+    if (r->failures < FAILURES_MAX || r->writing > 0 || r->pager->retained > 0 ||
+        fh_line_is_empty(&r->pager->line))
+        return;
+    r->failures--;
+    fh_pager_refuse_line(r->pager, -EIO);
+}
+
+/* --- how much --- */
 
 static uint32_t reclaim_waiting_need(const struct fh_reclaim *r)
 {
@@ -232,6 +264,8 @@ bool fh_reclaim_turn(struct fh_reclaim *r, uint64_t now_ms)
     uint32_t gone = 0;
 
     r->now_ms = now_ms;
+    reclaim_pardon(r);
+    reclaim_give_up(r);
     uint32_t goal = reclaim_goal(r);
     if (goal == 0 || p->swap.slots.stats.total == 0 || reclaim_must_wait(r))
         return false;
@@ -243,7 +277,9 @@ bool fh_reclaim_turn(struct fh_reclaim *r, uint64_t now_ms)
     }
     if (batch.count > 0)
         batch_store(r, &batch);
-    return gone > 0 && fh_pager_spare(p) + r->writing < goal;
+    /* Nothing of what was looked at could go, but a clean page can: it is still to come. */
+    bool clean_ahead = looks == 0 && p->retained > 0;
+    return (gone > 0 || clean_ahead) && fh_pager_spare(p) + r->writing < goal;
 }
 
 void fh_reclaim_stats(const struct fh_reclaim *r, struct fh_reclaim_stats *out)

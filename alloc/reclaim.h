@@ -26,6 +26,8 @@ struct fh_reclaim {
     uint32_t low, high;    /* frames: begin below low, end at high */
     bool running;          /* between low and high */
     uint32_t writing;      /* frames whose write is in flight */
+    uint32_t failures;     /* writes that failed since one succeeded */
+    uint64_t failed_ms;    /* when a write failed last; 0 = never, or pardoned */
     uint64_t resume_at_ms; /* after a failed write: not before */
     uint64_t now_ms;
     struct fh_reclaim_stats stats;

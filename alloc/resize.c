@@ -4,7 +4,8 @@
  * by its page-table entries, no byte is copied. A small object shares its pages and must be copied:
  * its bytes are first saved in a buffer, under a read hold, then written to the new block as any
  * write would be; if the object was changed meanwhile, which its version tells, the saving begins
- * again. Shrinking clears what is cut off, so that growing again shows zeros.
+ * again. Shrinking clears what is cut off, so that growing again shows zeros, or the initial bytes
+ * of a typed cache, whose objects never leave it.
  */
 #include <errno.h>
 #include <string.h>
@@ -121,6 +122,8 @@ int fh_zone_resize_step(struct fh_mutation *m)
         return -EFBIG;
     if ((rc = fh_zone_resolve(m->zone, &m->ref, &number, &block)) != 0)
         return rc;
+    if (block.typed > 0 && m->size > fh_caches_at(&m->zone->caches, block.typed)->object_size)
+        return -EINVAL;
     if (m->size <= block.room_bytes)
         return resize_in_place(m, number);
     return block.in_slab ? resize_by_copy(m, number, &block) : resize_by_entries(m, number, &block);

@@ -178,26 +178,37 @@ static bool slab_is_resident(const struct fh_slab *s, const struct fh_slab_run *
                                              run, run->cache->size, fh_slab_run_lowest_free(run))));
 }
 
-/* The partial slab to serve from: the fullest, but a resident one among the first few. */
-static struct fh_slab_run *slab_pick_partial(const struct fh_slab *s, struct fh_slab_cache *c)
+/* Of the partial slabs in these lists the fullest, but a resident one among the first few. */
+static struct fh_slab_run *slab_pick_resident(const struct fh_slab *s, struct fh_slab_cache *c,
+                                              uint32_t fills)
 {
     struct fh_slab_run *best = NULL;
     uint32_t looks = 0;
-    for (uint32_t set = c->fills & ((1u << FILL_FULL) - 1); set;) {
-        uint32_t fill = fh_log2_floor(set);
-        set &= ~(1u << fill);
+    while (fills) {
+        uint32_t fill = fh_log2_floor(fills);
+        fills &= ~(1u << fill);
         struct fh_list *list = &c->lists[fill];
         for (struct fh_list *l = list->next; l != list; l = l->next) {
             struct fh_slab_run *run = FH_CONTAINER_OF(l, struct fh_slab_run, link);
             best = best ? best : run;
-            if (!s->opts.resident || looks == FH_SLAB_LOOKS)
+            if (looks++ == FH_SLAB_LOOKS)
                 return best;
             if (slab_is_resident(s, run))
                 return run;
-            looks++;
         }
     }
     return best;
+}
+
+/* The partial slab to serve from; NULL when there is none. */
+static struct fh_slab_run *slab_pick_partial(const struct fh_slab *s, struct fh_slab_cache *c)
+{
+    uint32_t fills = c->fills & ((1u << FILL_FULL) - 1);
+    if (fills == 0)
+        return NULL;
+    if (s->opts.resident)
+        return slab_pick_resident(s, c, fills);
+    return FH_CONTAINER_OF(c->lists[fh_log2_floor(fills)].next, struct fh_slab_run, link);
 }
 
 /* --- slabs come and go --- */
@@ -279,15 +290,16 @@ void fh_slab_fini(struct fh_slab *s)
 static void slab_take_object(struct fh_slab_cache *c, struct fh_slab_run *run, uint32_t tag,
                              struct fh_slab_object *out)
 {
+    const struct fh_slab_size *z = c->size;
     uint32_t object = fh_slab_run_lowest_free(run);
     fh_bit_clear(run->free_bits, object);
-    fh_slab_run_tags(run, run->cache->size)[object] = tag;
+    fh_slab_run_tags(run, z)[object] = tag;
     if (run == c->empty)
         c->empty = NULL;
     cache_set_used(c, run, run->used + 1);
     c->used++;
-    *out = (struct fh_slab_object){.addr = fh_slab_run_addr(run, run->cache->size, object),
-                                   .size = c->size->object_bytes,
+    *out = (struct fh_slab_object){.addr = fh_slab_run_addr(run, z, object),
+                                   .size = z->object_bytes,
                                    .tag = tag,
                                    .typed = c->typed};
 }
@@ -314,10 +326,17 @@ int fh_slab_alloc(struct fh_slab *s, uint32_t tenant, uint32_t size, uint32_t ta
     return c ? fh_slab_cache_alloc(s, c, tag, out) : -ENOMEM;
 }
 
-/* Tells of the pages of an object just freed on which nothing lives any more. */
-static void slab_discard_pages(struct fh_slab *s, const struct fh_slab_run *run, uint32_t object)
+static void slab_discard(struct fh_slab *s, struct fh_page first, uint64_t pages)
 {
-    const struct fh_slab_size *z = run->cache->size;
+    s->discarded_pages += pages;
+    if (s->opts.discard)
+        s->opts.discard(s->opts.ctx, first, pages);
+}
+
+/* Tells of the pages of an object just freed on which nothing lives any more. */
+static void slab_discard_pages(struct fh_slab *s, const struct fh_slab_run *run,
+                               const struct fh_slab_size *z, uint32_t object)
+{
     uint32_t size = z->object_bytes;
     uint32_t first = object * size / FH_PAGE_SIZE;
     uint32_t end = (object * size + size - 1) / FH_PAGE_SIZE + 1;
@@ -326,34 +345,38 @@ static void slab_discard_pages(struct fh_slab *s, const struct fh_slab_run *run,
         first++;
     if (first < end && fh_slab_run_page_is_live(run, z, end - 1))
         end--;
-    if (first >= end)
-        return;
-    s->discarded_pages += end - first;
-    if (s->opts.discard)
-        s->opts.discard(s->opts.ctx, fh_page_add(run->first, first), end - first);
+    if (first < end)
+        slab_discard(s, fh_page_add(run->first, first), end - first);
+}
+
+/* A slab lost its last object. */
+static void slab_retire_run(struct fh_slab *s, struct fh_slab_cache *c, struct fh_slab_run *run)
+{
+    if (c->empty)
+        slab_close_run(s, run);
+    else
+        c->empty = run;
 }
 
 int fh_slab_free(struct fh_slab *s, uint32_t number, struct fh_addr addr)
 {
     struct fh_slab_run *run = slab_run(s, number);
     struct fh_slab_cache *c = run->cache;
-    uint32_t object = fh_slab_run_object_at(run, run->cache->size, addr);
+    const struct fh_slab_size *z = c->size;
+    uint32_t object = fh_slab_run_object_at(run, z, addr);
     if (object == FH_SLAB_OBJECT_NONE)
         return -EFAULT;
 
     FH_ASSERT(run->used > 0); /* [I1] */
     FH_ASSERT(c->used > 0);   /* [I6] */
     fh_bit_set(run->free_bits, object);
-    fh_slab_run_tags(run, run->cache->size)[object] = 0;
+    fh_slab_run_tags(run, z)[object] = 0;
     c->used--;
     cache_set_used(c, run, run->used - 1);
-    slab_discard_pages(s, run, object);
-    if (run->used > 0)
-        return 0;
-    if (c->empty)
-        slab_close_run(s, run);
-    else
-        c->empty = run;
+    if (z->pages > 1 || run->used == 0)
+        slab_discard_pages(s, run, z, object);
+    if (run->used == 0)
+        slab_retire_run(s, c, run);
     return 0;
 }
 
@@ -484,7 +507,7 @@ bool fh_slab_cache_next(const struct fh_slab *s, uint64_t *cursor, struct fh_sla
     const struct fh_slab_cache *c;
     do
         c = slab_next_cache(s, cursor);
-    while (c && c->slabs == 0);
+    while (c && c->slabs == 0 && c->typed == 0);
     if (c)
         cache_stats(c, out);
     return c != NULL;
@@ -549,8 +572,10 @@ static void check_pages(struct recount *k, const struct fh_slab_run *run) /* [I5
 static void check_run(struct recount *k, const struct fh_slab_cache *c, struct fh_slab_run *run)
 {
     k->cache_slabs++;
-    if (run->cache != c)
+    if (run->cache != c) {
         fh_report(&k->r, "[I3] slab %u is in the list of another cache", run->number);
+        return; /* its geometry is not this cache's */
+    }
     if (run->number >= k->s->runs_cap || k->s->runs[run->number] != (uintptr_t)run)
         fh_report(&k->r, "[I4] number %u does not lead to its slab", run->number);
     check_objects(k, run);
@@ -577,8 +602,8 @@ static void check_cache(struct recount *k, const struct fh_slab_cache *c)
     k->cache_slabs = 0;
     k->objects = 0;
     if (c->typed > FH_SLAB_TYPED_MAX || (c->typed > 0 && k->s->typed[c->typed - 1] != c))
-        fh_report(&k->r, "[I7] tenant %u size %u: number %u of a typed cache is not its own",
-                  c->tenant, c->size->object_bytes, c->typed);
+        fh_report(&k->r, "[I7] tenant %u size %u: number %u is another's", c->tenant,
+                  c->size->object_bytes, c->typed);
     for (uint32_t fill = 0; fill < FILL_FULL; fill++)
         check_list(k, c, fill);
     uint64_t partial = k->cache_slabs;
@@ -597,6 +622,14 @@ static void check_cache(struct recount *k, const struct fh_slab_cache *c)
                   c->tenant, c->size->object_bytes, c->slabs, c->used, k->cache_slabs, k->objects);
     k->caches++;
     k->slabs += k->cache_slabs;
+}
+
+static void check_typed(struct recount *k) /* [I7] */
+{
+    for (uint32_t i = 0; i < FH_SLAB_TYPED_MAX; i++)
+        if (k->s->typed[i] && k->s->typed[i]->typed != i + 1)
+            fh_report(&k->r, "[I7] the typed cache with number %u says %u", i + 1,
+                      k->s->typed[i]->typed);
 }
 
 static void check_numbers(struct recount *k) /* [I4] [I6] */
@@ -627,6 +660,7 @@ bool fh_slab_check(const struct fh_slab *s, FILE *why)
 
     while ((c = slab_next_cache(s, &cursor)) != NULL)
         check_cache(&k, c);
+    check_typed(&k);
     check_numbers(&k);
     return k.r.broken == 0;
 }
@@ -641,6 +675,6 @@ void fh_slab_dump(const struct fh_slab *s, FILE *out)
         fprintf(out,
                 "  tenant %u size %u%s: %" PRIu64 " slabs of %u pages (%" PRIu64 " full, %" PRIu64
                 " partial, %" PRIu64 " empty), %" PRIu64 " objects used, %" PRIu64 " free\n",
-                c.tenant, c.object_size, c.typed > 0 ? " typed" : "", c.slabs, c.slab_pages, c.full, c.partial, c.empty, c.used,
-                c.free);
+                c.tenant, c.object_size, c.typed > 0 ? " typed" : "", c.slabs, c.slab_pages, c.full,
+                c.partial, c.empty, c.used, c.free);
 }

@@ -11,8 +11,8 @@
  * Threads    one zone thread.
  * Errors     -EFBIG above FH_SLAB_SIZE_MAX; -EFAULT not the first byte of a live object; -ENOMEM,
  *            -ENOSPC as space. State unchanged on every error.
- * Cost       alloc, free, find: O(1), plus the space's when a slab comes or goes.
- *            Books: 4 B per object for its tag, a bit, and 40 B per slab.
+ * Cost       alloc, free, find: O(1), plus the space's when a slab comes or goes. Books: 4 B per
+ *            object for its tag, a bit, and 40 B per slab.
  */
 #ifndef FH_ALLOC_SLAB_H
 #define FH_ALLOC_SLAB_H
@@ -120,7 +120,7 @@ FH_CHECKED int fh_slab_find(const struct fh_slab *, uint32_t number, struct fh_a
 void fh_slab_trim(struct fh_slab *);
 
 void fh_slab_stats(const struct fh_slab *, struct fh_slab_stats *out);
-/* The next cache that has slabs, by tenant and size, then each typed one; *cursor is 0 at first.
+/* The next cache that has slabs, by tenant and size, then every typed one; *cursor is 0 at first.
  * False: no more. */
 bool fh_slab_cache_next(const struct fh_slab *, uint64_t *cursor, struct fh_slab_cache_stats *out);
 bool fh_slab_check(const struct fh_slab *, FILE *why);

@@ -100,7 +100,9 @@ struct fh_slab_run *fh_slab_run_create(struct fh_mem *mem, const struct fh_slab_
         return NULL;
     run->cache = cache;
     fh_list_init(&run->link);
-    for (uint32_t o = 0; o < z->objects; o++)
+    for (uint32_t w = 0; w < z->objects / 64; w++)
+        run->free_bits[w] = UINT64_MAX;
+    for (uint32_t o = z->objects & ~63u; o < z->objects; o++)
         fh_bit_set(run->free_bits, o);
     return run;
 }
@@ -108,17 +110,6 @@ struct fh_slab_run *fh_slab_run_create(struct fh_mem *mem, const struct fh_slab_
 void fh_slab_run_destroy(struct fh_mem *mem, const struct fh_slab_size *z, struct fh_slab_run *run)
 {
     fh_mem_give(mem, run, run_size(z));
-}
-
-uint32_t fh_slab_run_object_at(const struct fh_slab_run *run, const struct fh_slab_size *z,
-                               struct fh_addr addr)
-{
-    uint64_t offset = addr.v - fh_addr_of_page(run->first).v;
-    FH_ASSERT(offset < (uint64_t)z->pages * FH_PAGE_SIZE);
-    uint32_t object = fh_slab_size_object_at(z, offset);
-    if (object >= z->objects || (uint64_t)object * z->object_bytes != offset)
-        return FH_SLAB_OBJECT_NONE;
-    return fh_bit_is_set(run->free_bits, object) ? FH_SLAB_OBJECT_NONE : object;
 }
 
 bool fh_slab_run_page_is_live(const struct fh_slab_run *run, const struct fh_slab_size *z,

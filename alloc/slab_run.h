@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "assert.h"
 #include "bits.h"
 #include "ids.h"
 #include "list.h"
@@ -60,9 +61,6 @@ struct fh_slab_run *fh_slab_run_create(struct fh_mem *, const struct fh_slab_siz
                                        struct fh_slab_cache *);
 void fh_slab_run_destroy(struct fh_mem *, const struct fh_slab_size *, struct fh_slab_run *);
 
-/* The live object whose first byte is at addr, any byte of the slab; else FH_SLAB_OBJECT_NONE. */
-uint32_t fh_slab_run_object_at(const struct fh_slab_run *, const struct fh_slab_size *,
-                               struct fh_addr);
 /* Whether a byte of any live object lies on the slab's page with this index. */
 bool fh_slab_run_page_is_live(const struct fh_slab_run *, const struct fh_slab_size *,
                               uint32_t page);
@@ -96,6 +94,18 @@ static inline uint32_t fh_slab_run_lowest_free(const struct fh_slab_run *run)
     while (run->free_bits[w] == 0)
         w++;
     return w * 64 + (uint32_t)__builtin_ctzll(run->free_bits[w]);
+}
+
+/* The live object whose first byte is at addr, any byte of the slab; else FH_SLAB_OBJECT_NONE. */
+static inline uint32_t fh_slab_run_object_at(const struct fh_slab_run *run,
+                                             const struct fh_slab_size *z, struct fh_addr addr)
+{
+    uint64_t offset = addr.v - fh_addr_of_page(run->first).v;
+    FH_ASSERT(offset < (uint64_t)z->pages * FH_PAGE_SIZE);
+    uint32_t object = fh_slab_size_object_at(z, offset);
+    if (object >= z->objects || (uint64_t)object * z->object_bytes != offset)
+        return FH_SLAB_OBJECT_NONE;
+    return fh_bit_is_set(run->free_bits, object) ? FH_SLAB_OBJECT_NONE : object;
 }
 
 static inline struct fh_addr fh_slab_run_addr(const struct fh_slab_run *run,

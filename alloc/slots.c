@@ -37,7 +37,8 @@ enum {
     RUN_SHORT = 16, /* a run below this is left alone while a half empty cluster exists */
 };
 
-#define NONCE_MASK ((UINT64_C(1) << 48) - 1)
+#define NONCE_MASK    ((UINT64_C(1) << 48) - 1)
+#define NONCE_SHELVED NONCE_MASK /* beyond every nonce that a page is sealed with */
 
 _Static_assert(sizeof(struct fh_slot_record) == 24, "24 bytes of books per slot");
 _Static_assert(FH_CIPHER_NONCE_END <= NONCE_MASK + 1, "every nonce fits a record");
@@ -258,6 +259,13 @@ bool fh_slots_hold(struct fh_slots *s, struct fh_slot slot)
     return true;
 }
 
+static void slot_set_free(struct fh_slots *s, uint32_t slot)
+{
+    fh_bit_clear(s->taken_map, slot);
+    cluster_count_taken(s, slot / FH_SLOTS_CLUSTER, -1);
+    s->stats.free++;
+}
+
 void fh_slots_release(struct fh_slots *s, struct fh_slot slot)
 {
     struct fh_slot_record *r = slot_live(s, slot);
@@ -265,10 +273,8 @@ void fh_slots_release(struct fh_slots *s, struct fh_slot slot)
     record_set(r, record_refs(r) - 1, record_nonce(r));
     if (record_refs(r) > 0 || fh_bit_is_set(s->quarantine_map, slot.v))
         return;
-    fh_bit_clear(s->taken_map, slot.v);
-    cluster_count_taken(s, slot.v / FH_SLOTS_CLUSTER, -1);
+    slot_set_free(s, slot.v);
     s->stats.used--;
-    s->stats.free++;
 }
 
 void fh_slots_quarantine(struct fh_slots *s, struct fh_slot slot)
@@ -279,6 +285,37 @@ void fh_slots_quarantine(struct fh_slots *s, struct fh_slot slot)
     fh_bit_set(s->quarantine_map, slot.v);
     s->stats.used--;
     s->stats.quarantined++;
+}
+
+void fh_slots_shelve(struct fh_slots *s, struct fh_slot slot)
+{
+    struct fh_slot_record *r = slot_live(s, slot);
+
+    fh_slots_quarantine(s, slot);
+    record_set(r, record_refs(r), NONCE_SHELVED);
+}
+
+static bool slot_is_pardonable(const struct fh_slots *s, uint32_t slot)
+{
+    const struct fh_slot_record *r = &s->records[slot];
+    return record_refs(r) == 0 && record_nonce(r) == NONCE_SHELVED;
+}
+
+uint32_t fh_slots_pardon(struct fh_slots *s)
+{
+    uint32_t count = 0;
+
+    for (uint32_t word = 0; s->stats.quarantined > 0 && word <= s->total / 64; word++)
+        for (uint64_t bits = s->quarantine_map[word]; bits != 0; bits &= bits - 1) {
+            uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (!slot_is_pardonable(s, slot))
+                continue;
+            fh_bit_clear(s->quarantine_map, slot);
+            s->stats.quarantined--;
+            slot_set_free(s, slot);
+            count++;
+        }
+    return count;
 }
 
 uint32_t fh_slots_refs(const struct fh_slots *s, struct fh_slot slot)

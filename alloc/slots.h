@@ -9,8 +9,8 @@
  * Ownership  caller owns the struct, slots its maps. A run's references are the taker's.
  * Threads    one zone thread.
  * Errors     -ENOSPC no slot is free; -ENOMEM no memory for the maps.
- * Cost       take: O(1), a scan of at most two clusters' bitmaps; hold, release: O(1).
- *            24 bytes per slot in use.
+ * Cost       take: O(1), a scan of at most two clusters' bitmaps; hold, release: O(1). 24 bytes per
+ *            slot in use.
  */
 #ifndef FH_ALLOC_SLOTS_H
 #define FH_ALLOC_SLOTS_H
@@ -67,6 +67,11 @@ bool fh_slots_hold(struct fh_slots *, struct fh_slot);
 void fh_slots_release(struct fh_slots *, struct fh_slot);
 /* A live slot whose place on disk is not to be trusted: never given out again. Twice is fine. */
 void fh_slots_quarantine(struct fh_slots *, struct fh_slot);
+
+/* The same for a slot that could not be written: it may be tried again after a pardon. */
+void fh_slots_shelve(struct fh_slots *, struct fh_slot);
+/* The shelved slots without a reference are free again; how many. Cost: O(slots / 64). */
+uint32_t fh_slots_pardon(struct fh_slots *);
 
 uint32_t fh_slots_refs(const struct fh_slots *, struct fh_slot);
 /* Tag and nonce of a live slot. */

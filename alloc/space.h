@@ -11,10 +11,10 @@
  * Units      pages.
  * Ownership  caller owns the struct; mem outlives it.
  * Threads    one zone thread.
- * Errors     -ENOSPC no addresses left; -ENOMEM no memory for books; -EFBIG above 1 TiB;
- *            -EFAULT not the first page of a block. State unchanged on every error.
+ * Errors     -ENOSPC no addresses left; -ENOMEM no memory for books; -EFBIG above 1 TiB; -EFAULT
+ *            not the first page of a block. State unchanged on every error.
  * Cost       alloc: one word per open arena below the first that fits, then the buddy's; free,
- * find: the buddy's; mark_at: O(1).
+ *            find: the buddy's; mark_at: O(1).
  */
 #ifndef FH_ALLOC_SPACE_H
 #define FH_ALLOC_SPACE_H

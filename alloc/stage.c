@@ -15,8 +15,8 @@
  * received.
  *
  * Invariants
- *   [I1] pages received completely are installed: (received - head) / 4096 of them, while received
- * <= size - tail [I2] claimed is the pages not installed yet, the tail's included
+ *   [I1] pages received completely are installed: (received - head) / 4096 of them, at most `pages`
+ *   [I2] claimed is the pages not installed yet, those that head and tail will lie on included
  */
 #include <errno.h>
 #include <string.h>
@@ -29,6 +29,12 @@ enum { EDGE_HEAD, EDGE_TAIL, EDGE_CARRY, EDGES };
 static uint8_t *stage_edge(const struct fh_stage *s, int edge)
 {
     return s->edges + (size_t)edge * FH_PAGE_SIZE;
+}
+
+/* Pages that a commit may create: those of head and tail. */
+static uint32_t stage_edges(const struct fh_stage *s)
+{
+    return (s->head > 0 ? 1u : 0u) + (s->tail > 0 ? 1u : 0u);
 }
 
 /* Whole pages received so far, and bytes of the page after them. */
@@ -162,7 +168,7 @@ int fh_stage_open(struct fh_zone *z, struct fh_stage *s, uint32_t tenant, uint64
     s->head = head;
     s->pages = (size - head) >> FH_PAGE_SHIFT;
     s->tail = (uint32_t)((size - head) & (FH_PAGE_SIZE - 1));
-    s->claimed = s->pages + (s->tail > 0);
+    s->claimed = s->pages + stage_edges(s);
     s->iov_count = 0;
     s->window_bytes = 0;
     fh_hold_init(&s->hold);
@@ -197,11 +203,15 @@ void fh_stage_abort(struct fh_stage *s)
     fh_objects_give(&s->zone->objects, s->number);
 }
 
-/* The tail's page is claimed; let the write that will fill it have the place. */
-static void stage_unclaim_tail(struct fh_stage *s)
+/* The commit's own claim on its edge pages makes room for them while it is being prepared. */
+static int stage_prepare(struct fh_stage *s, struct fh_span span)
 {
-    fh_pager_unclaim(&s->zone->pager, s->claimed);
-    s->claimed = 0;
+    struct fh_pager *p = &s->zone->pager;
+
+    fh_pager_unclaim(p, s->claimed);
+    int rc = fh_pager_prepare(p, &s->call, &s->hold, span);
+    p->claimed += s->claimed;
+    return rc;
 }
 
 /* Before a commit looks at anything: what an earlier round held is given back. */
@@ -211,12 +221,10 @@ static int stage_begin_commit(struct fh_stage *s)
 
     FH_ASSERT(s->received == s->size);
     fh_pager_release(&s->zone->pager, &s->hold);
-    stage_unclaim_tail(s);
     return failed == -EIO ? failed : 0;
 }
 
-/* --- commit of a WRITE
- * --------------------------------------------------------------------------------- */
+/* --- commit of a WRITE --- */
 
 static void stage_merge(struct fh_stage *s, const struct fh_object *o)
 {
@@ -250,7 +258,7 @@ static int stage_write_step(struct fh_call *call)
         return -EINVAL;
     struct fh_span span = {
         .kind = FH_SPAN_MOVE, .start = fh_object_addr(o, s->offset), .size = s->size};
-    if ((rc = fh_pager_prepare(&z->pager, &s->call, &s->hold, span)) != 0)
+    if ((rc = stage_prepare(s, span)) != 0)
         return rc;
     stage_merge(s, o);
     o->version = ++z->version;
@@ -271,8 +279,7 @@ int fh_stage_write(struct fh_stage *s, const struct fh_ref *ref, uint64_t offset
     return stage_write_step(&s->call);
 }
 
-/* --- commit of a PUT
- * ----------------------------------------------------------------------------------- */
+/* --- commit of a PUT --- */
 
 static int stage_put_step(struct fh_call *call)
 {
@@ -289,7 +296,7 @@ static int stage_put_step(struct fh_call *call)
         return rc;
     if (s->tail > 0) {
         struct fh_span span = {.kind = FH_SPAN_COPY, .start = tail, .size = s->tail};
-        if ((rc = fh_pager_prepare(&z->pager, &s->call, &s->hold, span)) != 0)
+        if ((rc = stage_prepare(s, span)) != 0)
             return rc;
     }
     fh_pager_write(&z->pager, tail, stage_edge(s, EDGE_TAIL), s->tail);

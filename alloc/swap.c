@@ -154,7 +154,7 @@ static void store_end(struct fh_swap_run *run, int status)
         run->status[i] = status;
         if (status == 0)
             continue;
-        fh_slots_quarantine(&s->slots, run_slot(run, i));
+        fh_slots_shelve(&s->slots, run_slot(run, i));
         fh_slots_release(&s->slots, run_slot(run, i));
     }
     s->stats.stored_pages += status == 0 ? run->count : 0;

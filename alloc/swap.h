@@ -6,16 +6,17 @@
  * detected: -EBADMSG for that page alone, never wrong bytes.
  *
  * Units      pages are FH_PAGE_SIZE bytes, page aligned; a run is 1 .. FH_SWAP_RUN_MAX consecutive
- * slots.
+ *            slots.
  * Ownership  a run belongs to its caller, who keeps it and the pages it names still until `done`.
- * The page bytes of a store are sealed during fh_swap_store itself: after it returns they may
- * change. (The caller keeps its frame reference all the same, for its own book-keeping.)
+ *            The page bytes of a store are sealed during fh_swap_store itself: after it returns
+ *            they may change. (The caller keeps its frame reference all the same, for its own
+ *            book-keeping.)
  * References a slot is live while its count is above 0. A store gives each slot of the run one
- * reference, owned by the caller; a load takes one per slot for its own time and gives it back
- * before `done`.
+ *            reference, owned by the caller; a load takes one per slot for its own time and gives
+ *            it back before `done`.
  * Threads    one zone thread. Nothing is started before fh_io_flush or the next fh_io_reap.
  * Errors     -ENOSPC no free slot; -EAGAIN all bounce buffers are in use, try after a completion;
- * -EIO the cipher failed. After an error nothing is taken and `done` is not called.
+ *            -EIO the cipher failed. After an error nothing is taken and `done` is not called.
  */
 #ifndef FH_ALLOC_SWAP_H
 #define FH_ALLOC_SWAP_H

@@ -33,8 +33,7 @@
 
 enum { EXPIRY_LOOKS = 1024, VERSION_START_BITS = 40 };
 
-/* --- life
- * ---------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static void zone_discard(void *ctx, struct fh_page first, uint64_t pages)
 {
@@ -180,8 +179,7 @@ bool fh_zone_turn(struct fh_zone *z, uint64_t now_ms)
     return more;
 }
 
-/* --- records
- * ------------------------------------------------------------------------------------------- */
+/* --- records --- */
 
 uint64_t fh_zone_new_key(struct fh_zone *z)
 {
@@ -342,8 +340,7 @@ void fh_zone_drop(struct fh_zone *z, uint32_t number)
     fh_objects_give(&z->objects, number);
 }
 
-/* --- by handle
- * ----------------------------------------------------------------------------------------- */
+/* --- by handle --- */
 
 int fh_zone_alloc(struct fh_zone *z, uint32_t tenant, uint64_t size, uint64_t ttl_ms,
                   struct fh_object_view *out)
@@ -390,8 +387,7 @@ int fh_zone_stat(struct fh_zone *z, const struct fh_ref *ref, struct fh_object_v
     return rc;
 }
 
-/* --- looking inside
- * ------------------------------------------------------------------------------------ */
+/* --- looking inside --- */
 
 static uint64_t zone_metadata_bytes(const struct fh_zone *z)
 {

@@ -7,12 +7,14 @@
  * mutation or put is ended without `done` by its _cancel, a reader by _close, a stage by _abort.
  *
  * Promises   a read gives the bytes of one moment; a write happens whole or not at all; a failed
- * operation changed nothing. An allocation costs addresses; memory is taken by the pages written.
+ *            operation changed nothing. An allocation costs addresses; memory is taken by the pages
+ *            written.
  * Threads    one zone thread; the only clock is the now_ms given to fh_zone_turn.
  * Errors     -ESTALE handle leads nowhere (freed, forged, expired, another tenant's); -ENOENT no
- * such name; -EEXIST name taken; -ECANCELED condition not met, or object sealed; -EINVAL range
- * outside the object; -EFBIG above 1 TiB; -ENOSPC memory and swap are full; -EBADMSG bytes lost;
- *            -EIO the disk failed; -EBUSY too many holds or readers on one page or object; -ENOMEM.
+ *            such name; -EEXIST name taken; -ECANCELED condition not met, or object sealed; -EINVAL
+ *            range outside the object; -EFBIG above 1 TiB; -ENOSPC memory and swap are full;
+ *            -EBADMSG bytes lost; -EIO the disk failed; -EBUSY too many holds or readers on one
+ *            page or object; -ENOMEM.
  */
 #ifndef FH_ALLOC_ZONE_H
 #define FH_ALLOC_ZONE_H
@@ -23,6 +25,7 @@
 #include <stdio.h>
 #include <sys/uio.h>
 
+#include "caches.h"
 #include "directory.h"
 #include "heap.h"
 #include "mem.h"
@@ -55,6 +58,7 @@ struct fh_zone {
     struct fh_reclaim reclaim;
     struct fh_objects objects;
     struct fh_directory directory;
+    struct fh_caches caches;
     uint64_t start_ms;           /* when it was made */
     uint64_t now_ms;             /* as of the last turn */
     uint64_t version;            /* the last version given out */
@@ -165,11 +169,13 @@ struct fh_reader {
     /* below: zone's own */
     struct fh_zone *zone;
     struct fh_ref ref;
-    struct fh_read_name by; /* by.name NULL: by handle */
-    uint64_t offset;        /* of the first byte, in the object */
-    struct fh_addr at;      /* where it is now: in the object, or in the view of it */
-    uint64_t zeros;         /* of the bytes left, so many at the end were never written */
-    bool opened;            /* the moment is taken */
+    struct fh_read_name by;     /* by.name NULL: by handle */
+    uint64_t offset;            /* of the first byte, in the object */
+    struct fh_addr at;          /* where it is now: in the object, or in the view of it */
+    uint64_t end;               /* of the range, in the object */
+    uint64_t zeros;             /* of the bytes left, so many at the end were never written */
+    struct fh_initial *initial; /* what these read as; NULL: zeros. Held until close */
+    bool opened;                /* the moment is taken */
     struct fh_view view;
     struct fh_hold hold;
 };
@@ -282,6 +288,19 @@ void fh_zone_list(struct fh_zone *, uint32_t tenant, const void *prefix, size_t 
                   bool (*visit)(void *ctx, const void *name, size_t name_size,
                                 const struct fh_object_view *),
                   void *ctx);
+
+/* --- typed caches, never parked --- */
+
+FH_CHECKED int fh_zone_cache_create(struct fh_zone *, uint32_t tenant,
+                                    const struct fh_cache_spec *);
+/* -EBUSY while objects of it live; expired ones live until the sweep has come by. */
+FH_CHECKED int fh_zone_cache_destroy(struct fh_zone *, uint32_t tenant, const void *name,
+                                     size_t name_size);
+/* An object of a cache: -ENOENT no such cache, -EINVAL larger than its objects. It reads as the
+ * initial bytes where it was not written, and stays in its cache whatever its size becomes. */
+FH_CHECKED int fh_zone_alloc_typed(struct fh_zone *, uint32_t tenant, const void *name,
+                                   size_t name_size, uint64_t size, uint64_t ttl_ms,
+                                   struct fh_object_view *out);
 
 /* --- looking inside --- */
 

@@ -1,6 +1,6 @@
 /*
  * zone_private: what the parts of the zone share: zone.c, mutation.c, resize.c, reader.c, stage.c,
- * names.c.
+ * names.c, typed.c.
  */
 #ifndef FH_ALLOC_ZONE_PRIVATE_H
 #define FH_ALLOC_ZONE_PRIVATE_H
@@ -38,9 +38,15 @@ FH_CHECKED int fh_zone_may_name(struct fh_zone *, uint32_t tenant, const void *n
 FH_CHECKED int fh_zone_give_name(struct fh_zone *, uint32_t number, const void *name, size_t size,
                                  uint32_t entry, uint64_t ttl_ms);
 
-/* From this byte of the object on it reads as zeros, whatever its pages hold. */
+/* The object with this record lies in the block from now on, and exists. */
+void fh_zone_place(struct fh_zone *, uint32_t number, const struct fh_heap_block *, uint64_t size);
+
+/* From this byte of the object on it reads as its initial bytes, whatever its pages hold. */
 uint64_t fh_zone_filled(const struct fh_zone *, uint32_t number);
 void fh_zone_set_filled(struct fh_zone *, uint32_t number, uint64_t filled);
+
+/* What an object reads as where it was not written: as many bytes as it may have; NULL: zeros. */
+struct fh_initial *fh_zone_initial(const struct fh_zone *, const struct fh_object *);
 
 /* The bytes of a small object on their way to another block. */
 struct fh_move {

@@ -18,15 +18,25 @@ static const struct {
     bool read_only;
     bool by_name; /* of what is printed behind the word; else the handle */
 } kinds[FH_CALL_KINDS] = {
-    [FH_CALL_PING] = {"ping", true, true},        [FH_CALL_INFO] = {"view", true, true},
-    [FH_CALL_ALLOC] = {"alloc", false, true},     [FH_CALL_FREE] = {"free", false, false},
-    [FH_CALL_RESIZE] = {"resize", false, false},  [FH_CALL_READ] = {"read", true, false},
-    [FH_CALL_WRITE] = {"write", false, false},    [FH_CALL_ZERO] = {"zero", false, false},
-    [FH_CALL_CAS] = {"cas", false, false},        [FH_CALL_ADD] = {"add", false, false},
-    [FH_CALL_STAT] = {"stat", true, false},       [FH_CALL_PUT] = {"put", false, true},
-    [FH_CALL_PUBLISH] = {"publish", false, true}, [FH_CALL_GET] = {"get", true, true},
-    [FH_CALL_LOOKUP] = {"lookup", true, true},    [FH_CALL_DELETE] = {"delete", false, true},
+    [FH_CALL_PING] = {"ping", true, true},
+    [FH_CALL_INFO] = {"view", true, true},
+    [FH_CALL_ALLOC] = {"alloc", false, true},
+    [FH_CALL_FREE] = {"free", false, false},
+    [FH_CALL_RESIZE] = {"resize", false, false},
+    [FH_CALL_READ] = {"read", true, false},
+    [FH_CALL_WRITE] = {"write", false, false},
+    [FH_CALL_ZERO] = {"zero", false, false},
+    [FH_CALL_CAS] = {"cas", false, false},
+    [FH_CALL_ADD] = {"add", false, false},
+    [FH_CALL_STAT] = {"stat", true, false},
+    [FH_CALL_PUT] = {"put", false, true},
+    [FH_CALL_PUBLISH] = {"publish", false, true},
+    [FH_CALL_GET] = {"get", true, true},
+    [FH_CALL_LOOKUP] = {"lookup", true, true},
+    [FH_CALL_DELETE] = {"delete", false, true},
     [FH_CALL_LIST] = {"list", true, true},
+    [FH_CALL_CACHE_CREATE] = {"cache create", false, true},
+    [FH_CALL_CACHE_DESTROY] = {"cache destroy", false, true},
 };
 
 bool fh_call_is_read_only(const struct fh_call *call)
@@ -57,6 +67,8 @@ struct parts {
         Farheap__V1__Lookup lookup;
         Farheap__V1__Delete delete_;
         Farheap__V1__List list;
+        Farheap__V1__CacheCreate cache_create;
+        Farheap__V1__CacheDestroy cache_destroy;
     } op;
 };
 
@@ -102,6 +114,7 @@ static void fill_alloc(const struct fh_call *call, struct parts *parts, fh_reque
     farheap__v1__alloc__init(&parts->op.alloc);
     parts->op.alloc.size = call->size;
     parts->op.alloc.ttl_ms = call->ttl_ms;
+    parts->op.alloc.cache = name_of(call);
     head->op_case = FARHEAP__V1__REQUEST__OP_ALLOC;
     head->alloc = &parts->op.alloc;
 }
@@ -237,15 +250,48 @@ static void fill_list(const struct fh_call *call, struct parts *parts, fh_reques
     head->list = &parts->op.list;
 }
 
+static void fill_cache_create(const struct fh_call *call, struct parts *parts,
+                              fh_request_head *head)
+{
+    farheap__v1__cache_create__init(&parts->op.cache_create);
+    parts->op.cache_create.name = name_of(call);
+    parts->op.cache_create.object_size = call->size;
+    parts->op.cache_create.alignment = (uint32_t)call->value;
+    head->op_case = FARHEAP__V1__REQUEST__OP_CACHE_CREATE;
+    head->cache_create = &parts->op.cache_create;
+}
+
+static void fill_cache_destroy(const struct fh_call *call, struct parts *parts,
+                               fh_request_head *head)
+{
+    farheap__v1__cache_destroy__init(&parts->op.cache_destroy);
+    parts->op.cache_destroy.name = name_of(call);
+    head->op_case = FARHEAP__V1__REQUEST__OP_CACHE_DESTROY;
+    head->cache_destroy = &parts->op.cache_destroy;
+}
+
 typedef void fill_fn(const struct fh_call *, struct parts *, fh_request_head *);
 
 static fill_fn *const fills[FH_CALL_KINDS] = {
-    [FH_CALL_PING] = fill_service,  [FH_CALL_INFO] = fill_service,  [FH_CALL_ALLOC] = fill_alloc,
-    [FH_CALL_FREE] = fill_free,     [FH_CALL_RESIZE] = fill_resize, [FH_CALL_READ] = fill_read,
-    [FH_CALL_WRITE] = fill_write,   [FH_CALL_ZERO] = fill_zero,     [FH_CALL_CAS] = fill_cas,
-    [FH_CALL_ADD] = fill_add,       [FH_CALL_STAT] = fill_stat,     [FH_CALL_PUT] = fill_put,
-    [FH_CALL_PUBLISH] = fill_put,   [FH_CALL_GET] = fill_get,       [FH_CALL_LOOKUP] = fill_lookup,
-    [FH_CALL_DELETE] = fill_delete, [FH_CALL_LIST] = fill_list,
+    [FH_CALL_PING] = fill_service,
+    [FH_CALL_INFO] = fill_service,
+    [FH_CALL_ALLOC] = fill_alloc,
+    [FH_CALL_FREE] = fill_free,
+    [FH_CALL_RESIZE] = fill_resize,
+    [FH_CALL_READ] = fill_read,
+    [FH_CALL_WRITE] = fill_write,
+    [FH_CALL_ZERO] = fill_zero,
+    [FH_CALL_CAS] = fill_cas,
+    [FH_CALL_ADD] = fill_add,
+    [FH_CALL_STAT] = fill_stat,
+    [FH_CALL_PUT] = fill_put,
+    [FH_CALL_PUBLISH] = fill_put,
+    [FH_CALL_GET] = fill_get,
+    [FH_CALL_LOOKUP] = fill_lookup,
+    [FH_CALL_DELETE] = fill_delete,
+    [FH_CALL_LIST] = fill_list,
+    [FH_CALL_CACHE_CREATE] = fill_cache_create,
+    [FH_CALL_CACHE_DESTROY] = fill_cache_destroy,
 };
 
 size_t fh_call_pack(const struct fh_call *call, uint64_t id, uint32_t deadline_ms, uint8_t *out,

@@ -34,6 +34,8 @@ enum fh_call_kind {
     FH_CALL_LOOKUP,
     FH_CALL_DELETE,
     FH_CALL_LIST,
+    FH_CALL_CACHE_CREATE,
+    FH_CALL_CACHE_DESTROY,
     FH_CALL_KINDS
 };
 
@@ -42,14 +44,15 @@ struct fh_call {
     bool if_absent;
     fh_handle handle;
     uint64_t offset, size; /* bytes; of List the cursor and the limit */
-    const void *name;      /* name, prefix or view */
+    const void *name;      /* name, prefix or view; of Alloc the cache's */
     size_t name_size;
     uint64_t if_version, ttl_ms;
     const void *body; /* sent after the head */
     size_t body_size;
     void *into; /* where the answer's body goes, up to into_size */
     size_t into_size;
-    uint64_t expected, value; /* compare-swap: both; fetch-add: value is the delta */
+    /* compare-swap: both; fetch-add: value is the delta; cache-create: value is the alignment */
+    uint64_t expected, value;
 };
 
 struct fh_answer {

@@ -8,11 +8,13 @@
  * Threads    a client belongs to one thread at a time; nothing is locked. Use a client per thread.
  *            No global state, no signals, no stdio, no exit; SIGPIPE is never raised.
  * Ownership  what the caller passes stays the caller's; buffers of submitted requests must stay
- * valid until the request is finished by fh_wait, fh_wait_any + fh_req_free, or fh_close. Time
- * every call ends within the client's request timeout (default 5 s, plus 1 s per 16 MiB moved).
+ *            valid until the request is finished by fh_wait, fh_wait_any + fh_req_free, or
+ *            fh_close. Time every call ends within the client's request timeout (default 5 s, plus
+ *            1 s per 16 MiB moved).
  * Failures   a broken connection is opened again by the next call. A read-only request that was in
- * flight is sent again within its deadline; a mutation is not, and answers FH_CONNECTION: whether
- * it happened is unknown. Sizes are bytes, times milliseconds. Names are 1 to 1024 arbitrary bytes.
+ *            flight is sent again within its deadline; a mutation is not, and answers
+ *            FH_CONNECTION: whether it happened is unknown. Sizes are bytes, times milliseconds.
+ *            Names are 1 to 1024 arbitrary bytes.
  */
 #ifndef FARHEAP_H
 #define FARHEAP_H
@@ -90,6 +92,8 @@ typedef struct {
     uint64_t ttl_ms; /* the object is freed after this long; 0 = never. For alloc, put, publish */
     const void *near_name; /* fh_alloc: in the zone where this name lives, so that fh_publish can */
     size_t near_size;      /* give it that name; NULL: zones in turn */
+    const void *cache;     /* fh_alloc: from this cache (fh_cache_create); NULL: from none */
+    size_t cache_size;     /* of its name */
 } fh_how;
 
 typedef struct {
@@ -111,8 +115,7 @@ typedef struct {
 /* Called for each name; return 0 to go on, anything else to stop (fh_list then returns FH_OK). */
 typedef int fh_list_fn(void *context, const fh_entry *entry);
 
-/* --- connection
- * -------------------------------------------------------------------------------------- */
+/* --- connection --- */
 
 /*
  * Opens a client for farheap://HOST[:PORT][/?timeout=2s], farheaps://HOST[:PORT] (TLS 1.3) or
@@ -144,8 +147,7 @@ FH_API fh_status fh_ping(fh_client *, uint32_t zone);
  * terminated and the caller's to free(). */
 FH_API fh_status fh_view(fh_client *, const char *view, char **json, size_t *size);
 
-/* --- by handle
- * --------------------------------------------------------------------------------------- */
+/* --- by handle --- */
 
 FH_API fh_status fh_alloc(fh_client *, uint64_t bytes, const fh_how *, fh_handle *out);
 FH_API fh_status fh_free(fh_client *, fh_handle);
@@ -165,8 +167,23 @@ FH_API fh_status fh_add64(fh_client *, fh_handle, uint64_t offset, uint64_t delt
                           uint64_t *before);
 FH_API fh_status fh_stat(fh_client *, fh_handle, fh_info *out);
 
-/* --- by name
- * ----------------------------------------------------------------------------------------- */
+/* --- typed caches --- */
+
+/*
+ * Makes a cache of objects of one size, 1 to 32768 bytes, at multiples of `alignment` (a power of
+ * two up to 4096; 0 = 8), in every zone of the node. Each object starts with the `initial` bytes,
+ * zeros follow; what is given may be empty. Its name, 1 to 255 bytes, goes into fh_how.cache.
+ * FH_EXISTS: some zone has such a cache; FH_QUOTA: too many caches. A failure leaves no zone with a
+ * new one, but for zones that do not answer.
+ */
+FH_API fh_status fh_cache_create(fh_client *, const void *name, size_t name_size,
+                                 uint64_t object_size, uint32_t alignment, const void *initial,
+                                 size_t initial_size);
+/* Destroys it in every zone where none of its objects lives; FH_BUSY when there is another: free
+ * its objects and call again. FH_NOT_FOUND: no zone had it. */
+FH_API fh_status fh_cache_destroy(fh_client *, const void *name, size_t name_size);
+
+/* --- by name --- */
 
 /* Stores a sealed object under a name, replacing what had it; `out` may be NULL. Any size: the name
  * appears at once, when all bytes are there. */
@@ -187,8 +204,7 @@ FH_API fh_status fh_delete(fh_client *, const void *name, size_t name_size, cons
 FH_API fh_status fh_list(fh_client *, const void *prefix, size_t prefix_size, fh_list_fn *,
                          void *context);
 
-/* --- many at once
- * ------------------------------------------------------------------------------------ */
+/* --- many at once --- */
 
 /* What a submitted request came to. */
 typedef struct {

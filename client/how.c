@@ -24,3 +24,11 @@ void fh_how_apply(const fh_how *how, struct fh_call *call)
     call->if_version = how->if_version;
     call->ttl_ms = how->ttl_ms;
 }
+
+bool fh_how_apply_alloc(const fh_how *how, struct fh_call *call)
+{
+    call->ttl_ms = how->ttl_ms;
+    call->name = how->cache;
+    call->name_size = how->cache != NULL ? how->cache_size : 0;
+    return how->cache == NULL || how->cache_size > 0;
+}

@@ -38,7 +38,8 @@ fh_status fh_alloc(fh_client *c, uint64_t bytes, const fh_how *how, fh_handle *o
 
     if (!fh_how_copy(how, &copy))
         return fh_client_fail(c, FH_INVALID, "fh_how.size is not set");
-    call.ttl_ms = copy.ttl_ms;
+    if (!fh_how_apply_alloc(&copy, &call))
+        return fh_client_fail(c, FH_INVALID, "a cache's name is 1 to 255 bytes");
     if ((status = fh_client_zone_for_alloc(c, &copy, &zone)) != FH_OK)
         return status;
     if ((status = fh_request_run(c, &call, zone, &answer)) == FH_OK)

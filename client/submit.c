@@ -86,7 +86,8 @@ fh_status fh_submit_alloc(fh_client *c, uint64_t bytes, const fh_how *how, fh_re
     *out = NULL;
     if (!fh_how_copy(how, &copy))
         return fh_client_fail(c, FH_INVALID, "fh_how.size is not set");
-    call.ttl_ms = copy.ttl_ms;
+    if (!fh_how_apply_alloc(&copy, &call))
+        return fh_client_fail(c, FH_INVALID, "a cache's name is 1 to 255 bytes");
     status = fh_client_zone_for_alloc(c, &copy, &zone);
     return status != FH_OK ? status : fh_request_submit(c, &call, zone, false, out);
 }

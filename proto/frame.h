@@ -8,7 +8,7 @@
  *
  * Threads    pure functions; any thread.
  * Errors     -EMSGSIZE a size beyond its limit, or an empty head: the sender lies, close the
- * connection.
+ *            connection.
  */
 #ifndef FH_PROTO_FRAME_H
 #define FH_PROTO_FRAME_H

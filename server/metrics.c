@@ -82,7 +82,8 @@ static void figures_slabs(struct fh_figures *f, const struct fh_slab *slab)
     memset(f->slabs, 0, sizeof f->slabs);
     while (fh_slab_cache_next(slab, &cursor, &one)) {
         unsigned i = 0;
-        while (i < FH_SLAB_SIZES - 1 && slab->sizes[i].object_bytes != one.object_size)
+        while (i < FH_SLAB_SIZES &&
+               (one.typed > 0 || slab->sizes[i].object_bytes != one.object_size))
             i++;
         struct fh_slab_cache_stats *sum = &f->slabs[i];
         sum->object_size = one.object_size;
@@ -363,19 +364,22 @@ static void print_slab_family(const struct metrics_text *t, const struct slab_co
                               unsigned count)
 {
     for (unsigned c = 0; c < count; c++) {
-        for (unsigned i = 0; i < FH_SLAB_SIZES; i++) {
+        for (unsigned i = 0; i <= FH_SLAB_SIZES; i++) {
             uint64_t sum = 0;
-            uint32_t size = 0;
+            char cache[16] = "";
             for (uint32_t z = 0; z < t->count; z++) {
                 const struct fh_slab_cache_stats *s = &t->zones[z].slabs[i];
                 uint64_t value;
                 memcpy(&value, (const char *)s + columns[c].offset, sizeof value);
                 sum += value;
-                size = s->slabs > 0 ? s->object_size : size;
+                if (s->slabs > 0 && i < FH_SLAB_SIZES)
+                    snprintf(cache, sizeof cache, "%u", s->object_size);
+                else if (s->slabs > 0)
+                    snprintf(cache, sizeof cache, "custom");
             }
-            if (size > 0)
-                fprintf(t->out, "farheap_%s{cache=\"%u\",state=\"%s\"} %" PRIu64 "\n",
-                        columns[c].family, size, columns[c].state, sum);
+            if (cache[0] != 0)
+                fprintf(t->out, "farheap_%s{cache=\"%s\",state=\"%s\"} %" PRIu64 "\n",
+                        columns[c].family, cache, columns[c].state, sum);
         }
     }
 }

@@ -39,7 +39,9 @@
     X(GET, "get")                                                                                  \
     X(LOOKUP, "lookup")                                                                            \
     X(DELETE, "delete")                                                                            \
-    X(LIST, "list")
+    X(LIST, "list")                                                                                \
+    X(CACHE_CREATE, "cache_create")                                                                \
+    X(CACHE_DESTROY, "cache_destroy")
 
 enum fh_op_code {
 #define FH_OP_ENUM(name, label) FH_OP_##name,
@@ -103,7 +105,8 @@ struct fh_figures {
     uint64_t io_reads, io_writes, io_syncs, io_errors;
     uint32_t buddy_classes;
     struct fh_buddy_class_stats buddy[FH_BUDDY_CLASSES];
-    struct fh_slab_cache_stats slabs[FH_SLAB_SIZES]; /* by size, all tenants; slabs 0 = none */
+    /* By size, all tenants; slabs 0 = none. The last is the sum of all typed caches. */
+    struct fh_slab_cache_stats slabs[FH_SLAB_SIZES + 1];
 };
 
 /* What the main thread knows. */

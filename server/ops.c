@@ -54,6 +54,8 @@ static const struct op_row op_rows[] = {
     {42, FH_OP_LOOKUP, fh_ops_lookup, NULL, false},
     {43, FH_OP_DELETE, fh_ops_delete, NULL, false},
     {44, FH_OP_LIST, fh_ops_list, NULL, false},
+    {50, FH_OP_CACHE_CREATE, fh_ops_cache_create, NULL, true},
+    {51, FH_OP_CACHE_DESTROY, fh_ops_cache_destroy, NULL, false},
 };
 
 static const struct op_row *op_row_find(unsigned number)
@@ -233,6 +235,28 @@ static void reply_count(const struct fh_reply_to *to, enum fh_wire_status status
         fh_session_note_stale(to->session, to->ops->now_ms / 1000);
 }
 
+/* Where the status's own sentence would be about something else. */
+static const char *reply_sentence(enum fh_op_code code, enum fh_wire_status status)
+{
+    static const struct {
+        enum fh_op_code code;
+        enum fh_wire_status status;
+        const char *sentence;
+    } rows[] = {
+        {FH_OP_ALLOC, FH_STATUS_NOT_FOUND, "no cache has this name; try: farheap cache ls"},
+        {FH_OP_CACHE_CREATE, FH_STATUS_EXISTS, "there is a cache of this name; destroy it first"},
+        {FH_OP_CACHE_CREATE, FH_STATUS_TOO_LARGE, "objects of a cache have at most 32 KiB"},
+        {FH_OP_CACHE_CREATE, FH_STATUS_QUOTA, "the zone has as many caches as it may; destroy one"},
+        {FH_OP_CACHE_DESTROY, FH_STATUS_NOT_FOUND, "no cache has this name; try: farheap cache ls"},
+        {FH_OP_CACHE_DESTROY, FH_STATUS_BUSY, "objects of the cache live; free them first"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].code == code && rows[i].status == status)
+            return rows[i].sentence;
+    return fh_status_sentence(status);
+}
+
 void fh_reply_head(const struct fh_reply_to *to, fh_response_head *response, int rc,
                    uint32_t body_size)
 {
@@ -243,7 +267,7 @@ void fh_reply_head(const struct fh_reply_to *to, fh_response_head *response, int
     response->id = to->id;
     response->status = status;
     if (status != FH_STATUS_OK) {
-        const char *sentence = fh_status_sentence(status);
+        const char *sentence = reply_sentence(to->code, status);
         response->detail.data = (uint8_t *)(uintptr_t)sentence;
         response->detail.len = strlen(sentence);
     }

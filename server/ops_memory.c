@@ -249,8 +249,13 @@ int fh_ops_alloc(struct fh_ask *ask)
     const Farheap__V1__Alloc *m = ask->head->alloc;
     struct fh_reply_to to = fh_reply_to_ask(ask);
     struct fh_object_view view;
-    int rc = fh_zone_alloc(ask->ops->zone, ask->session->tenant, m->size, m->ttl_ms, &view);
+    int rc;
 
+    if (m->cache.len > 0)
+        rc = fh_zone_alloc_typed(ask->ops->zone, ask->session->tenant, m->cache.data, m->cache.len,
+                                 m->size, m->ttl_ms, &view);
+    else
+        rc = fh_zone_alloc(ask->ops->zone, ask->session->tenant, m->size, m->ttl_ms, &view);
     if (rc == 0)
         fh_reply_object(&to, &view, 0);
     return rc;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc/caches.h"
 #include "alloc/ids.h"
 #include "alloc/slab_run.h"
 
@@ -34,31 +35,17 @@ static void put_bool(json_t *object, const char *key, bool value)
 
 /* --- parts, on the zone's thread --- */
 
-/* Pages in swap by size of the objects on them; slabs of all tenants together. */
+/* Pages in swap by size of the objects on them, slabs of all tenants together; then by typed cache.
+ */
+enum { SLAB_OUT = FH_SLAB_SIZES + FH_SLAB_TYPED_MAX };
+
 struct slab_out {
-    uint32_t number; /* of the slab looked at last */
-    uint32_t index;  /* its size's; FH_SLAB_SIZES = none yet */
-    uint64_t pages[FH_SLAB_SIZES];
+    uint64_t pages[SLAB_OUT];
 };
 
-/* Which size a slab with this number has. Its first live object tells, once its size is guessed
- * right: one place per size is tried. */
-static uint32_t slab_size_of(const struct fh_slab *slab, uint32_t number)
+static uint32_t slab_out_index(uint32_t typed, uint32_t object_bytes)
 {
-    const struct fh_slab_run *run = (const struct fh_slab_run *)(uintptr_t)slab->runs[number];
-    uint32_t first_live = 0;
-    struct fh_slab_object found;
-
-    while (fh_bit_is_set(run->free_bits, first_live) && run->used > 0)
-        first_live++;
-    for (uint32_t i = 0; i < FH_SLAB_SIZES && run->used > 0; i++) {
-        uint64_t at = (uint64_t)first_live * slab->sizes[i].object_bytes;
-        struct fh_addr addr = {fh_addr_of_page(run->first).v + at};
-        if (at < (uint64_t)slab->sizes[i].pages << FH_PAGE_SHIFT &&
-            fh_slab_find(slab, number, addr, &found) == 0)
-            return fh_slab_size_index(found.size);
-    }
-    return FH_SLAB_SIZES;
+    return typed > 0 ? FH_SLAB_SIZES + typed - 1 : fh_slab_size_index(object_bytes);
 }
 
 static void slab_out_count(const struct fh_zone *zone, struct slab_out *out)
@@ -67,7 +54,6 @@ static void slab_out_count(const struct fh_zone *zone, struct slab_out *out)
     struct fh_heap_stats heap;
 
     memset(out, 0, sizeof *out);
-    out->number = UINT32_MAX;
     fh_heap_stats(&zone->heap, &heap);
     struct fh_page end = {heap.space.break_pages};
     for (struct fh_page page = {0};; page.v++) {
@@ -78,13 +64,30 @@ static void slab_out_count(const struct fh_zone *zone, struct slab_out *out)
         if (!(mark & FH_SPACE_SLAB) ||
             fh_entry_state(fh_pagetable_get(&zone->pager.table, page)) != FH_PAGE_SLOT)
             continue;
-        if (out->number != (mark & ~FH_SPACE_SLAB)) {
-            out->number = mark & ~FH_SPACE_SLAB;
-            out->index = slab_size_of(slab, out->number);
-        }
-        if (out->index < FH_SLAB_SIZES)
-            out->pages[out->index]++;
+        const struct fh_slab_run *run =
+            (const struct fh_slab_run *)(uintptr_t)slab->runs[mark & ~FH_SPACE_SLAB];
+        out->pages[slab_out_index(run->cache->typed, run->cache->size->object_bytes)]++;
     }
+}
+
+/* A name that JSON can hold: what is no printable ASCII is told as \xNN. */
+static json_t *name_text(const uint8_t *name, uint32_t size)
+{
+    char text[4 * FH_CACHE_NAME_MAX + 1];
+    size_t at = 0;
+
+    for (uint32_t i = 0; i < size; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at,
+                               name[i] > 0x20 && name[i] < 0x7f && name[i] != '\\' ? "%c" : "\\x%02x", name[i]);
+    return json_stringn(text, at);
+}
+
+static void put_cache(json_t *one, const struct fh_cache *cache)
+{
+    json_object_set_new(one, "cache", name_text(cache->name, cache->name_size));
+    put(one, "object_size", cache->object_size);
+    put(one, "alignment", cache->alignment);
+    put(one, "initial_bytes", cache->initial ? cache->initial->size : 0);
 }
 
 static json_t *slabs_part(const struct fh_zone *zone)
@@ -95,11 +98,12 @@ static json_t *slabs_part(const struct fh_zone *zone)
     uint64_t cursor = 0;
 
     slab_out_count(zone, &out);
-
     while (fh_slab_cache_next(&zone->heap.slab, &cursor, &s)) {
         json_t *one = json_object();
         put(one, "zone", zone->opts.index);
         put(one, "tenant", s.tenant);
+        if (s.typed > 0)
+            put_cache(one, fh_caches_at(&zone->caches, s.typed));
         put(one, "size", s.object_size);
         put(one, "slab_pages", s.slab_pages);
         put(one, "slab_objects", s.slab_objects);
@@ -110,7 +114,7 @@ static json_t *slabs_part(const struct fh_zone *zone)
         put(one, "used", s.used);
         put(one, "free", s.free);
         put(one, "pages", s.pages);
-        uint64_t swapped = out.pages[fh_slab_size_index(s.object_size)];
+        uint64_t swapped = out.pages[slab_out_index(s.typed, s.object_size)];
         put(one, "resident_pages", s.pages > swapped ? s.pages - swapped : 0);
         json_array_append_new(list, one);
     }

@@ -1,8 +1,8 @@
 /*
  * info: the few counters of a farheap server that a run reports before and after.
  *
- * Units   bytes, pages, events since the server started.
- * Errors  false where the server gave no such document; *out is all zeros then.
+ * Units      bytes, pages, events since the server started.
+ * Errors     false where the server gave no such document; *out is all zeros then.
  */
 #ifndef FH_CLIENT_BENCH_INFO_H
 #define FH_CLIENT_BENCH_INFO_H

@@ -1,8 +1,8 @@
 /*
  * proc: what /proc tells of a server's process, and the clock all times of a run are read from.
  *
- * Units   nanoseconds.
- * Errors  0 where there is no such process.
+ * Units      nanoseconds.
+ * Errors     0 where there is no such process.
  */
 #ifndef FH_CLIENT_BENCH_PROC_H
 #define FH_CLIENT_BENCH_PROC_H

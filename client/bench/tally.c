@@ -1,7 +1,7 @@
 /*
  * Theory.  Two times are kept of each request of an open loop: from when it was due, which is what
  * a user of that rate would have waited, and from when it was sent, which is the server's part.
- * Failures are kept apart, so that a quick refusal does not improve the percentiles.
+ * Failures   are kept apart, so that a quick refusal does not improve the percentiles.
  *
  * Merging rounds adds times up (they ran one after the other) and rows of seconds one by one (the
  * threads of a round ran together); fh_tally_merge does neither for window and elapsed: its caller

@@ -1,8 +1,8 @@
 /*
  * units: sizes, times and counts, as people write and read them.
  *
- * Units   bytes and nanoseconds. A size takes KiB MiB GiB TiB, kb mb gb (1024) or k M g (1000).
- * Errors  -EINVAL for anything else; the result is untouched.
+ * Units      bytes and nanoseconds. A size takes KiB MiB GiB TiB, kb mb gb (1024) or k M g (1000).
+ * Errors     -EINVAL for anything else; the result is untouched.
  */
 #ifndef FH_CLIENT_BENCH_UNITS_H
 #define FH_CLIENT_BENCH_UNITS_H

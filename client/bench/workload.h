@@ -5,7 +5,7 @@
  * Threads    one fh_workload per target, shared by its threads; what they write is atomic. Each
  *            thread has its own fh_draw.
  * Errors     -ENOMEM from init. A wrong byte is not an error but a fault, kept once, first one
- * wins.
+ *            wins.
  */
 #ifndef FH_CLIENT_BENCH_WORKLOAD_H
 #define FH_CLIENT_BENCH_WORKLOAD_H

@@ -40,7 +40,10 @@
     X(LEN, "len", 0, true)                                                                         \
     X(HEX, "hex", 0, false)                                                                        \
     X(COUNT, "count", 'c', true)                                                                   \
-    X(ZONE, "zone", 0, true)
+    X(ZONE, "zone", 0, true)                                                                       \
+    X(CACHE, "cache", 0, true)                                                                     \
+    X(ALIGN, "align", 0, true)                                                                     \
+    X(INITIAL, "initial", 0, true)
 
 enum fh_arg {
 #define FH_ARG_ENUM(name, word, letter, value) FH_ARG_##name,

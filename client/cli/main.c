@@ -22,9 +22,8 @@ static const struct {
     const char *title;
     const struct fh_verb *verbs;
 } families[] = {
-    {"Names", fh_verbs_names},
-    {"Memory (H is a handle)", fh_verbs_memory},
-    {"Looking inside", fh_verbs_look},
+    {"Names", fh_verbs_names},         {"Memory (H is a handle)", fh_verbs_memory},
+    {"Typed caches", fh_verbs_caches}, {"Looking inside", fh_verbs_look},
     {"Service", fh_verbs_service},
 };
 
@@ -57,6 +56,18 @@ static const struct fh_verb *verb_find(const char *name)
 
 /* --- help */
 
+/* A form too long for its column has its line to itself. */
+static void help_line(const char *name, const char *form, const char *help)
+{
+    enum { FORM = 36 };
+    int size = printf("  %-6s %s", name, form);
+
+    if (size > FORM)
+        printf("\n%*s  %s\n", FORM, "", help);
+    else
+        printf("%*s  %s\n", FORM - size, "", help);
+}
+
 static int help_all(void)
 {
     printf("farheap %s: memory that jobs allocate on other machines\n"
@@ -65,16 +76,18 @@ static int help_all(void)
     for (size_t f = 0; f < FAMILIES; f++) {
         printf("\n%s:\n", families[f].title);
         for (const struct fh_verb *v = families[f].verbs; v->name != NULL; v++)
-            printf("  %-8s %-55s %s\n", v->name, v->form, v->help);
+            help_line(v->name, v->form, v->help);
     }
-    printf("  %-8s %-55s %s\n", "bench", "[OPTIONS]", "measure a server; see: farheap bench -h");
-    printf("  %-8s %-55s %s\n\n%s", "help", "[VERB]", "this, or the form of one verb", global_help);
+    help_line("bench", "[OPTIONS]", "measure a server; see: farheap bench -h");
+    help_line("help", "[VERB]", "this, or the form of one verb");
+    printf("\n%s", global_help);
     return FH_EXIT_OK;
 }
 
 static int help_verb(const struct fh_verb *verb)
 {
-    printf("farheap %s %s\n  %s\n\n%s", verb->name, verb->form, verb->help, global_help);
+    printf("farheap %s%s%s\n  %s\n\n%s", verb->name, verb->form[0] != '\0' ? " " : "", verb->form,
+           verb->help, global_help);
     return FH_EXIT_OK;
 }
 
@@ -222,10 +235,13 @@ static int bench_run(const struct fh_args *args, int argc, char **argv)
 
 static int help_run(int argc, char **argv)
 {
+    char *bench[] = {argv[0], (char[]){"-h"}, NULL};
     const struct fh_verb *verb;
 
-    if (argc < 2)
+    if (argc < 2 || argv[1][0] == '-' || strcmp(argv[1], "help") == 0)
         return help_all();
+    if (strcmp(argv[1], "bench") == 0)
+        return fh_bench_main(2, bench);
     if ((verb = verb_find(argv[1])) != NULL)
         return help_verb(verb);
     return verb_unknown(argv[1]);

@@ -111,7 +111,7 @@ int fh_tool_fail(const struct fh_tool *tool, fh_status status, const char *subje
 
     complaint_split(&c, sentence_of(tool, status));
     complaint_complete(&c, status);
-    if (status == FH_NOT_FOUND && slash != NULL)
+    if (status == FH_NOT_FOUND && slash != NULL && strcmp(tool->verb, "cache") != 0)
         (void)snprintf(c.hint, sizeof(c.hint), "try: farheap ls %.*s", (int)(slash + 1 - subject),
                        subject);
     return complaint_tell(tool, status, subject, &c);

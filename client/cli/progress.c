@@ -31,7 +31,7 @@ void fh_progress_init(struct fh_progress *p, const char *name, uint64_t total, b
 static void bar_print(char out[BAR + 1], uint64_t percent)
 {
     for (uint64_t i = 0; i < BAR; i++)
-        out[i] = i * 100 / BAR < percent ? '#' : '-';
+        out[i] = i * 100 / BAR + 50 / BAR <= percent ? '#' : '-';
     out[BAR] = '\0';
 }
 
@@ -49,7 +49,7 @@ void fh_progress_print(const struct fh_progress *p, uint64_t done, int64_t ms, c
         return;
     }
     percent = done >= p->total ? 100 : (uint64_t)((double)done * 100.0 / (double)p->total);
-    left = rate > 0 && done < p->total ? (p->total - done) / rate : 0;
+    left = rate > 0 && done < p->total ? (p->total - done + rate - 1) / rate : 0;
     bar_print(bar, percent);
     (void)fh_units_show_size(all, p->total);
     (void)snprintf(out, cap,

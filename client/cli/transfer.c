@@ -118,6 +118,19 @@ struct upload {
     fh_req *reqs[FH_PIECES];
 };
 
+/* Wipes the line of progress, and says what failed. */
+static int upload_failed(struct upload *u, fh_status status)
+{
+    fh_progress_fini(&u->progress);
+    return fh_tool_fail(u->tool, status, u->name);
+}
+
+static int upload_source_failed(struct upload *u, int rc)
+{
+    fh_progress_fini(&u->progress);
+    return source_failed(u->tool, u->name, rc);
+}
+
 /* Waits for the write out of piece `i`, if there is one. */
 static int upload_settle(struct upload *u, unsigned i)
 {
@@ -130,7 +143,7 @@ static int upload_settle(struct upload *u, unsigned i)
     fh_req_result(req, &result);
     fh_req_free(req);
     u->reqs[i] = NULL;
-    return result.status == FH_OK ? FH_EXIT_OK : fh_tool_fail(u->tool, result.status, u->name);
+    return result.status == FH_OK ? FH_EXIT_OK : upload_failed(u, result.status);
 }
 
 static int upload_settle_all(struct upload *u)
@@ -152,7 +165,7 @@ static int upload_resize(struct upload *u, uint64_t room)
         return code;
     status = fh_resize(u->tool->client, u->staged, room, NULL, &u->staged);
     if (status != FH_OK)
-        return fh_tool_fail(u->tool, status, u->name);
+        return upload_failed(u, status);
     u->room = room;
     return FH_EXIT_OK;
 }
@@ -172,7 +185,7 @@ static int upload_stage(struct upload *u)
     if (u->room < FH_PIECE)
         u->room = FH_PIECE;
     status = fh_alloc(u->tool->client, u->room, &how, &u->staged);
-    return status == FH_OK ? FH_EXIT_OK : fh_tool_fail(u->tool, status, u->name);
+    return status == FH_OK ? FH_EXIT_OK : upload_failed(u, status);
 }
 
 /* Submits piece `i`, which holds `size` bytes. */
@@ -188,7 +201,7 @@ static int upload_submit(struct upload *u, unsigned i, size_t size)
     if (status == FH_OK)
         status = fh_flush(u->tool->client);
     if (status != FH_OK)
-        return fh_tool_fail(u->tool, status, u->name);
+        return upload_failed(u, status);
     u->sent += size;
     fh_progress_tell(&u->progress, u->sent);
     return FH_EXIT_OK;
@@ -206,7 +219,7 @@ static int upload_pieces(struct upload *u, size_t have)
             return code;
         have -= got;
         if (got == 0 && (rc = fh_source_read(u->fd, &u->interrupt, piece, FH_PIECE, &got)) != 0)
-            return source_failed(u->tool, u->name, rc);
+            return upload_source_failed(u, rc);
         if (fh_interrupt_came(&u->interrupt))
             return FH_EXIT_INTERRUPTED;
         if (got == 0)
@@ -224,7 +237,7 @@ static int upload_publish(struct upload *u, const fh_how *how, fh_info *out)
     if (u->room != u->sent && (code = upload_resize(u, u->sent)) != FH_EXIT_OK)
         return code;
     status = fh_publish(u->tool->client, u->name, strlen(u->name), u->staged, how, out);
-    return status == FH_OK ? FH_EXIT_OK : fh_tool_fail(u->tool, status, u->name);
+    return status == FH_OK ? FH_EXIT_OK : upload_failed(u, status);
 }
 
 static int upload_staged(struct upload *u, size_t have, const fh_how *how, fh_info *out)
@@ -252,11 +265,11 @@ static int upload_run(struct upload *u, const fh_how *how, fh_info *out)
     _Static_assert(WHOLE_MAX <= FH_PIECES * FH_PIECE, "what is read first fits the pieces");
     _Static_assert(WHOLE_MAX % FH_PIECE == 0, "and fills them");
     if (rc != 0)
-        return source_failed(u->tool, u->name, rc);
+        return upload_source_failed(u, rc);
     if (have == WHOLE_MAX)
         return upload_staged(u, have, how, out);
     status = fh_put(u->tool->client, u->name, strlen(u->name), u->pieces, have, how, out);
-    return status == FH_OK ? FH_EXIT_OK : fh_tool_fail(u->tool, status, u->name);
+    return status == FH_OK ? FH_EXIT_OK : upload_failed(u, status);
 }
 
 int fh_upload(struct fh_tool *tool, const char *name, int fd, const fh_how *how, fh_info *out)
@@ -284,7 +297,14 @@ struct download {
     uint64_t at, end; /* next byte to ask for */
     char *pieces;
     fh_req *reqs[FH_PIECES];
+    struct fh_progress progress;
 };
+
+static int download_failed(struct download *d, fh_status status)
+{
+    fh_progress_fini(&d->progress);
+    return fh_tool_fail(d->tool, status, d->name);
+}
 
 static int download_submit(struct download *d, unsigned i)
 {
@@ -298,7 +318,7 @@ static int download_submit(struct download *d, unsigned i)
     if (status == FH_OK)
         status = fh_flush(d->tool->client);
     d->at += size;
-    return status == FH_OK ? FH_EXIT_OK : fh_tool_fail(d->tool, status, d->name);
+    return status == FH_OK ? FH_EXIT_OK : download_failed(d, status);
 }
 
 /* Waits for piece `i` and writes it out; *size is its length. */
@@ -313,16 +333,18 @@ static int download_take(struct download *d, unsigned i, struct fh_sink *sink, s
     d->reqs[i] = NULL;
     *size = result.bytes;
     if (result.status != FH_OK)
-        return fh_tool_fail(d->tool, result.status, d->name);
-    rc = fh_sink_write(sink, d->pieces + (size_t)i * FH_PIECE, result.bytes);
+        return download_failed(d, result.status);
+    if ((rc = fh_sink_write(sink, d->pieces + (size_t)i * FH_PIECE, result.bytes)) == 0)
+        return FH_EXIT_OK;
+    fh_progress_fini(&d->progress);
     if (rc == -EPERM && sink->text_only)
         return fh_tool_fail_local(
             d->tool, FH_INVALID, d->name,
             "binary data is not written to a terminal; use -o FILE, or -o - to do it anyway");
-    return rc == 0 ? FH_EXIT_OK : fh_tool_fail_errno(d->tool, d->name, -rc);
+    return fh_tool_fail_errno(d->tool, d->name, -rc);
 }
 
-static int download_run(struct download *d, struct fh_sink *sink, struct fh_progress *progress)
+static int download_run(struct download *d, struct fh_sink *sink)
 {
     struct fh_interrupt interrupt;
     uint64_t done = 0;
@@ -336,7 +358,8 @@ static int download_run(struct download *d, struct fh_sink *sink, struct fh_prog
 
         if ((code = download_take(d, i, sink, &size)) == FH_EXIT_OK)
             code = download_submit(d, i);
-        fh_progress_tell(progress, done += size);
+        if (code == FH_EXIT_OK)
+            fh_progress_tell(&d->progress, done += size);
         if (fh_interrupt_came(&interrupt))
             code = FH_EXIT_INTERRUPTED;
     }
@@ -349,14 +372,13 @@ int fh_download(struct fh_tool *tool, const char *name, fh_handle handle, uint64
 {
     struct download d = {
         .tool = tool, .name = name, .handle = handle, .at = offset, .end = offset + size};
-    struct fh_progress progress;
     int code;
 
     if ((d.pieces = malloc((size_t)FH_PIECES * FH_PIECE)) == NULL)
         return fh_tool_fail_local(tool, FH_NO_MEMORY, name, "no memory for the pieces");
-    fh_progress_init(&progress, name, size, tool->quiet);
-    code = download_run(&d, sink, &progress);
-    fh_progress_fini(&progress);
+    fh_progress_init(&d.progress, name, size, tool->quiet);
+    code = download_run(&d, sink);
+    fh_progress_fini(&d.progress);
     for (unsigned i = 0; i < FH_PIECES; i++)
         fh_req_free(d.reqs[i]);
     free(d.pieces);

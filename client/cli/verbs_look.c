@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cli/document.h"
 #include "client/cli/table.h"
 #include "client/cli/verb.h"
 
@@ -38,28 +39,6 @@ static const char *text_at(const json_t *document, const char *key)
     return text != NULL ? text : "?";
 }
 
-/* Fetches and parses a document; NULL after an error was told in *code. */
-static json_t *document_fetch(struct fh_tool *tool, const char *view, int *code)
-{
-    json_error_t error;
-    json_t *document;
-    fh_status status;
-    size_t size;
-    char *json;
-
-    if ((*code = fh_tool_connect(tool)) != FH_EXIT_OK)
-        return NULL;
-    if ((status = fh_view(tool->client, view, &json, &size)) != FH_OK) {
-        *code = fh_tool_fail(tool, status, NULL);
-        return NULL;
-    }
-    document = json_loadb(json, size, 0, &error);
-    free(json);
-    if (document == NULL)
-        *code = fh_tool_fail_local(tool, FH_PROTOCOL, NULL, "the server sent no JSON document");
-    return document;
-}
-
 static bool zone_is_wanted(const struct fh_args *args, const json_t *zone)
 {
     const char *text = args->value[FH_ARG_ZONE];
@@ -78,7 +57,7 @@ static void bar_print(double value)
 
     putchar('[');
     for (int i = 0; i < WIDTH; i++)
-        putchar(i * 100.0 / WIDTH < value ? '#' : '-');
+        putchar((i + 0.5) * 100.0 / WIDTH < value ? '#' : '-');
     putchar(']');
 }
 
@@ -102,8 +81,8 @@ static void info_memory(const json_t *d)
     printf("memory   %s of %s in frames  %.0f%% ", fh_show_size(used * 4096).text,
            fh_show_size(total * 4096).text, full);
     bar_print(full);
-    printf("   %s objects hold %s of addresses\n",
-           fh_show_count(number_at(d, "objects.count")).text,
+    printf("   %s %s %s of addresses\n", fh_show_count(number_at(d, "objects.count")).text,
+           number_at(d, "objects.count") == 1 ? "object holds" : "objects hold",
            fh_show_size(number_at(d, "objects.bytes")).text);
 }
 
@@ -138,11 +117,12 @@ static void info_space(const json_t *d)
 {
     uint64_t used = number_at(d, "slabs.used_objects"), unused = number_at(d, "slabs.free_objects");
 
-    printf("space    %s %s   break %s   %s segments   largest free %s   slabs %.0f%% full\n",
+    printf("space    %s %s   break %s   %s %s   largest free %s   slabs %.0f%% full\n",
            fh_show_count(number_at(d, "space.arenas")).text,
            number_at(d, "space.arenas") == 1 ? "arena" : "arenas",
            fh_show_size(number_at(d, "space.break_bytes")).text,
            fh_show_count(number_at(d, "space.segments")).text,
+           number_at(d, "space.segments") == 1 ? "segment" : "segments",
            fh_show_size(number_at(d, "space.largest_free_bytes")).text,
            percent(used, used + unused));
 }
@@ -200,7 +180,7 @@ static int verb_info(struct fh_tool *tool, const struct fh_args *args)
     int code;
 
     (void)args;
-    if ((document = document_fetch(tool, "info", &code)) == NULL)
+    if ((document = fh_document_fetch(tool, "info", &code)) == NULL)
         return code;
     if (tool->json)
         return fh_tool_json(tool, document);
@@ -249,7 +229,7 @@ static int verb_zones(struct fh_tool *tool, const struct fh_args *args)
     size_t i;
     int code;
 
-    if ((document = document_fetch(tool, "zones", &code)) == NULL)
+    if ((document = fh_document_fetch(tool, "zones", &code)) == NULL)
         return code;
     if (tool->json)
         return fh_tool_json(tool, document);
@@ -272,18 +252,24 @@ static int verb_zones(struct fh_tool *tool, const struct fh_args *args)
     return table_end(tool, &table, document);
 }
 
+/* Only typed caches have one. */
+static const char *cache_name(const json_t *cache)
+{
+    return json_object_get(cache, "cache") != NULL ? text_at(cache, "cache") : "-";
+}
+
 static int verb_slabs(struct fh_tool *tool, const struct fh_args *args)
 {
-    static const struct fh_column columns[] = {{"ZONE", true},  {"SIZE", true}, {"SLABS", true},
-                                               {"FULL", true},  {"PART", true}, {"EMPTY", true},
-                                               {"USED", true},  {"FREE", true}, {"FILL%", true},
-                                               {"PAGES", true}, {"OUT", true}};
+    static const struct fh_column columns[] = {{"ZONE", true},  {"CACHE", false}, {"SIZE", true},
+                                               {"SLABS", true}, {"FULL", true},   {"PART", true},
+                                               {"EMPTY", true}, {"USED", true},   {"FREE", true},
+                                               {"FILL%", true}, {"PAGES", true},  {"OUT", true}};
     struct fh_table table;
     json_t *document, *cache;
     size_t i;
     int code;
 
-    if ((document = document_fetch(tool, "slabs", &code)) == NULL)
+    if ((document = fh_document_fetch(tool, "slabs", &code)) == NULL)
         return code;
     if (tool->json)
         return fh_tool_json(tool, document);
@@ -296,6 +282,7 @@ static int verb_slabs(struct fh_tool *tool, const struct fh_args *args)
         if (!zone_is_wanted(args, cache))
             continue;
         fh_table_cell(&table, "%" PRIu64, number_at(cache, "zone"));
+        fh_table_cell(&table, "%s", cache_name(cache));
         fh_table_cell(&table, "%" PRIu64, number_at(cache, "size"));
         cell_count(tool, &table, number_at(cache, "slabs"));
         cell_count(tool, &table, number_at(cache, "full"));
@@ -312,11 +299,13 @@ static int verb_slabs(struct fh_tool *tool, const struct fh_args *args)
 
 static void buddy_zone_print(const json_t *zone)
 {
-    printf("zone %" PRIu64 "  space  %s  %s arenas  break %s  %s segments  largest free %s\n",
+    printf("zone %" PRIu64 "  space  %s  %s %s  break %s  %s %s  largest free %s\n",
            number_at(zone, "zone"), text_at(zone, "system"),
            fh_show_count(number_at(zone, "arenas")).text,
+           number_at(zone, "arenas") == 1 ? "arena" : "arenas",
            fh_show_size(number_at(zone, "break_bytes")).text,
            fh_show_count(number_at(zone, "segments")).text,
+           number_at(zone, "segments") == 1 ? "segment" : "segments",
            fh_show_size(number_at(zone, "largest_free_bytes")).text);
 }
 
@@ -349,7 +338,7 @@ static int verb_buddy(struct fh_tool *tool, const struct fh_args *args)
     size_t i;
     int code;
 
-    if ((document = document_fetch(tool, "buddy", &code)) == NULL)
+    if ((document = fh_document_fetch(tool, "buddy", &code)) == NULL)
         return code;
     if (tool->json)
         return fh_tool_json(tool, document);
@@ -395,7 +384,7 @@ static int verb_pages(struct fh_tool *tool, const struct fh_args *args)
     size_t i;
     int code;
 
-    if ((document = document_fetch(tool, "pages", &code)) == NULL)
+    if ((document = fh_document_fetch(tool, "pages", &code)) == NULL)
         return code;
     if (tool->json)
         return fh_tool_json(tool, document);

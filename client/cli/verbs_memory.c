@@ -74,7 +74,7 @@ static int end(struct fh_tool *tool, const struct fh_args *args, fh_status statu
 
 static int verb_alloc(struct fh_tool *tool, const struct fh_args *args)
 {
-    fh_how how = {.size = sizeof(how)};
+    fh_how how = {.size = sizeof(how), .cache = args->value[FH_ARG_CACHE]};
     fh_handle handle;
     fh_status status;
     uint64_t bytes;
@@ -83,6 +83,8 @@ static int verb_alloc(struct fh_tool *tool, const struct fh_args *args)
     if (!fh_operand_size(args->operands[0], "alloc", &bytes) ||
         !fh_args_time_ms(args, FH_ARG_TTL, &how.ttl_ms))
         return FH_EXIT_USAGE;
+    if (how.cache != NULL)
+        how.cache_size = strlen(args->value[FH_ARG_CACHE]);
     if ((code = fh_tool_connect(tool)) != FH_EXIT_OK)
         return code;
     if ((status = fh_alloc(tool->client, bytes, &how, &handle)) != FH_OK)
@@ -424,8 +426,8 @@ static int verb_stat(struct fh_tool *tool, const struct fh_args *args)
 }
 
 const struct fh_verb fh_verbs_memory[] = {
-    {"alloc", "SIZE [--ttl D]", "allocate an object, print its handle", FH_ARG_BIT(TTL), 1, 1,
-     verb_alloc},
+    {"alloc", "SIZE [--ttl D] [--cache NAME]", "allocate an object, print its handle",
+     FH_ARG_BIT(TTL) | FH_ARG_BIT(CACHE), 1, 1, verb_alloc},
     {"read", "H [--at N] [--len N] [-o FILE|-] [--hex]", "read bytes of an object",
      FH_ARG_BIT(AT) | FH_ARG_BIT(LEN) | FH_ARG_BIT(OUTPUT) | FH_ARG_BIT(HEX), 1, 1, verb_read},
     {"write", "H [FILE|-] [--at N] [--if-version V]", "write bytes into an object",

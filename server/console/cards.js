@@ -68,17 +68,17 @@ function rates(d) {
 export function overview(d) {
   const now = d.uptime_ms, m = d.memory, s = d.swap, f = d.faults, r = d.reclaimed, rate = rates(d);
   const spoken = (n) => (n === undefined ? "\u2026" : `${count(n)}/s`);
-  const most = (n) => `at most ${count(n)}/s in two minutes`;
-  const peak = (whole) => (n) => `at most ${percent(n, whole).toFixed(0)}% in two minutes`;
+  const most = (n) => `peak ${count(n)}/s in 2 min`;
+  const peak = (whole) => (n) => `peak ${percent(n, whole).toFixed(0)}% in 2 min`;
   say($("node"), `${d.version} on ${d.node}, ${d.zones} ${d.zones === 1 ? "zone" : "zones"}, io ${d.io}, TLS ${d.tls ? "on" : "off"}, up ${duration(now)}`);
   show("Memory", { value: `${bytes(m.frames_used * PAGE)}`, sample: m.frames_used, top: m.frames_total, extent: peak(m.frames_total),
     note: `of ${bytes(m.bytes)} in frames, ${percent(m.frames_used, m.frames_total).toFixed(0)}%` }, now);
   show("Swap", { value: bytes(s.used_bytes), sample: s.used_bytes, top: Math.max(1, s.total_bytes), extent: peak(s.total_bytes),
-    note: `of ${bytes(s.total_bytes)}${s.quarantined_bytes ? `, ${bytes(s.quarantined_bytes)} quarantined` : ""}` }, now);
-  show("Objects", { value: count(d.objects.count), sample: d.objects.count, extent: (n) => `at most ${count(n)} in two minutes`,
+    note: `of ${bytes(s.total_bytes)}, with the copies of clean pages${s.quarantined_bytes ? `, ${bytes(s.quarantined_bytes)} quarantined` : ""}` }, now);
+  show("Objects", { value: count(d.objects.count), sample: d.objects.count, extent: (n) => `peak ${count(n)} in 2 min`,
     note: `${bytes(d.objects.bytes)}, ${count(d.objects.names)} names` }, now);
-  show("Process", { value: bytes(d.rss_bytes), sample: d.rss_bytes, extent: (n) => `at most ${bytes(n)} in two minutes`,
-    note: `resident; region ${bytes(d.region_bytes)}, metadata ${bytes(d.metadata_bytes)}` }, now);
+  show("Process, resident", { value: bytes(d.rss_bytes), sample: d.rss_bytes, extent: (n) => `peak ${bytes(n)} in 2 min`,
+    note: `region ${bytes(d.region_bytes)}, metadata ${bytes(d.metadata_bytes)}` }, now);
   show("Requests", { value: spoken(rate.requests), sample: rate.requests, extent: most,
     note: `${count(d.requests.total)} in all, ${count(d.connections.now)} connections` }, now);
   show("Faults from swap", { value: spoken(rate.swap), sample: rate.swap, extent: most,

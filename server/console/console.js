@@ -6,7 +6,7 @@ import { buddy, slabs, zones } from "./tables.js";
 
 const PRESSURES = { ok: "ok", reclaiming: "reclaiming", parking: "parking requests", full: "full" };
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-let paused = false, timer;
+let paused = false, busy = false, timer;
 
 async function get(view) {
   const answer = await fetch(`/api/v1/${view}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
@@ -26,6 +26,8 @@ const interval = () => (document.hidden || calm.matches ? 10 : 1);
 
 async function refresh() {
   clearTimeout(timer);
+  if (busy) return;
+  busy = true;
   try {
     const [info, ...others] = await Promise.all(["info", "pages", "zones", "slabs", "buddy"].map(get));
     overview(info);
@@ -33,8 +35,9 @@ async function refresh() {
     [maps, zones, slabs, buddy].forEach((show, i) => show(others[i]));
     state(`${paused ? "paused" : "live"}, as of ${new Date().toLocaleTimeString()}`, info.pressure);
   } catch (e) {
-    state(`no answer (${e.message}); trying again`, "no answer");
+    state(`no answer (${e.message}); ${paused ? "paused" : "trying again"}`, "no answer");
   }
+  busy = false;
   if (!paused) timer = setTimeout(refresh, interval() * 1000);
 }
 

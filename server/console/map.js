@@ -7,7 +7,7 @@ const zones = new Map();
 
 const hex = (n) => n.toString(16).padStart(8, "0").replace(/(....)$/, " $1");
 
-function cell_words(z, i) {
+function cellWords(z, i) {
   const first = i * z.per, [, words] = KINDS[z.map[i]] ?? KINDS["."];
   return z.per === 1 ? `page ${hex(first)}: ${words}`
     : `pages ${hex(first)} to ${hex(first + z.per - 1)}: ${z.map[i] === "!" ? "one or more" : "most"} ${words}`;
@@ -22,8 +22,8 @@ function caption(z) {
 
 function describe(z) {
   say(z.words, caption(z));
-  z.canvas.setAttribute("aria-label", `${caption(z)}. Arrow keys walk over the cells.`);
-  say(z.at, z.cursor >= 0 && z.cursor < z.map.length ? cell_words(z, z.cursor) : "");
+  z.canvas.setAttribute("aria-label", `${caption(z)}`);
+  say(z.at, z.cursor >= 0 && z.cursor < z.map.length ? cellWords(z, z.cursor) : "Point at a cell, or walk over the cells with the arrow keys.");
 }
 
 function draw(z) {
@@ -61,7 +61,7 @@ function move(z, cursor) {
   describe(z);
 }
 
-function on_key(z, event) {
+function onKey(z, event) {
   const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -z.columns, ArrowDown: z.columns };
   const ends = { Home: 0, End: z.map.length - 1, Escape: -1 };
   if (event.key in ends) move(z, ends[event.key]);
@@ -70,28 +70,29 @@ function on_key(z, event) {
   event.preventDefault();
 }
 
-function on_point(z, event) {
+function onPoint(z, event) {
   const column = Math.floor(event.offsetX / z.cell), row = Math.floor(event.offsetY / z.cell);
   const i = row * z.columns + column;
   move(z, column < z.columns && i < z.map.length ? i : -1);
 }
 
-function zone_of(n) {
+function zoneOf(n) {
   if (zones.has(n)) return zones.get(n);
   const z = { zone: n, cursor: -1, words: element("p"), at: element("p", "at"), canvas: element("canvas") };
   z.canvas.tabIndex = 0;
   z.canvas.setAttribute("role", "img");
   z.at.setAttribute("aria-live", "polite");
-  z.canvas.addEventListener("keydown", (event) => on_key(z, event));
-  z.canvas.addEventListener("pointermove", (event) => on_point(z, event));
+  z.canvas.addEventListener("keydown", (event) => onKey(z, event));
+  z.canvas.addEventListener("pointermove", (event) => onPoint(z, event));
   z.canvas.addEventListener("pointerleave", () => move(z, -1));
-  $("maps").append(element("div", "zone", z.words, z.canvas, z.at));
+  z.box = element("div", "zone", z.words, z.canvas, z.at);
+  $("maps").append(z.box);
   zones.set(n, z);
   return z;
 }
 
 // 64 glyphs a line behind the number of the first page, as `farheap pages` prints them.
-function text_of(document) {
+function textOf(document) {
   const lines = [Object.entries(KINDS).map(([g, [, words]]) => `${g} ${words}`).join("   ")];
   for (const { zone, pages_per_glyph: per, map } of document.zones) {
     lines.push("", `zone ${zone}   ${per} ${per === 1 ? "page" : "pages"} per glyph`);
@@ -101,14 +102,19 @@ function text_of(document) {
 }
 
 export function maps(document) {
+  for (const [n, z] of zones) {
+    if (document.zones.some((one) => one.zone === n)) continue;
+    z.box.remove();
+    zones.delete(n);
+  }
   for (const { zone, pages_per_glyph, map } of document.zones) {
-    const z = zone_of(zone);
+    const z = zoneOf(zone);
     z.per = pages_per_glyph;
     z.map = map;
     draw(z);
     describe(z);
   }
-  if ($("text").open) say($("map-text"), text_of(document));
+  if ($("text").open) say($("map-text"), textOf(document));
 }
 
 export function redraw() {

@@ -2,7 +2,7 @@
 import { $, PAGE, bar, bytes, count, percent, sum, table } from "./parts.js";
 
 export function zones(document) {
-  table($("zones"), ["zone", "memory used", "of", "", "swap used", "of", "", "objects", "their bytes", "connections", "parked", "loop lag"],
+  table($("zones"), ["zone", "memory used", "of", "share", "swap used", "of", "share", "objects", "their bytes", "connections", "parked", "loop lag"],
     document.zones.map((z) => {
       const used = z.frames_total - z.frames_free;
       return [z.zone, bytes(used * PAGE), bytes(z.frames_total * PAGE), bar([["memory", used]], z.frames_total),
@@ -21,12 +21,12 @@ function grouped(list, name) {
 export function slabs(document) {
   const rows = grouped(document.caches, (c) => `${c.size} ${c.cache ?? ""}`).map((caches) => {
     const add = (field) => sum(caches, (c) => c[field]);
-    return { size: caches[0].size, slabs: add("slabs"), used: add("used"), free: add("free"), pages: add("pages"),
-      resident: add("resident_pages") };
+    return { name: caches[0].cache ? ` ${caches[0].cache}` : "", size: caches[0].size, slabs: add("slabs"),
+      used: add("used"), free: add("free"), pages: add("pages"), out: add("pages") - add("resident_pages") };
   }).sort((a, b) => b.pages - a.pages || a.size - b.size);
-  table($("slabs"), ["size", "slabs", "used", "free", "full", "pages", "in memory", ""], rows.map((r) => [
-    bytes(r.size), count(r.slabs), count(r.used), count(r.free), `${percent(r.used, r.used + r.free).toFixed(0)}%`,
-    count(r.pages), count(r.resident), bar([["memory", r.resident], ["swap", r.pages - r.resident]], r.pages)]));
+  table($("slabs"), ["size", "slabs", "used", "free", "full", "pages", "in swap", "share"], rows.map((r) => [
+    bytes(r.size) + r.name, count(r.slabs), count(r.used), count(r.free), `${percent(r.used, r.used + r.free).toFixed(0)}%`,
+    count(r.pages), count(r.out), bar([["swap", r.out]], r.pages)]));
 }
 
 export function buddy(document) {
@@ -37,7 +37,7 @@ export function buddy(document) {
   });
   const largest = Math.max(0, ...document.zones.map((z) => z.largest_free_bytes));
   $("system").textContent = `${document.zones[0]?.system ?? ""}; blocks of addresses, not of memory; largest free ${bytes(largest)}`;
-  table($("buddy"), ["block", "used", "free", "bytes used", "bytes free", "", "splits", "merges"], rows.map((r) => [
+  table($("buddy"), ["block", "used", "free", "bytes used", "bytes free", "share used", "splits", "merges"], rows.map((r) => [
     bytes(r.block), count(r.used), count(r.free), bytes(r.used * r.block), bytes(r.free * r.block),
-    bar([["memory", r.used]], r.used + r.free), count(r.splits), count(r.merges)]));
+    bar([["used", r.used]], r.used + r.free), count(r.splits), count(r.merges)]));
 }

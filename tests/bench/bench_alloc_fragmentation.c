@@ -9,8 +9,8 @@
  * that the arena was once filled from left to right. All systems see the same sizes; the choice of
  * what to free is drawn from a stream of its own.
  *
- * Time is not taken during this, because drawing numbers would be in it: the operations are
- * recorded, and replayed on a fresh arena, where they do the same again.
+ * Time       is not taken during this, because drawing numbers would be in it: the operations are
+ *            recorded, and replayed on a fresh arena, where they do the same again.
  */
 #include "tests/bench/bench_alloc_fragmentation.h"
 

@@ -1,5 +1,7 @@
 #include "tests/bench/bench_alloc_sides.h"
 
+#include <errno.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "alloc/buddy.h"
@@ -46,12 +48,26 @@ static void buddy_give(void *state, uint64_t what)
     bench_must(fh_buddy_free(&s->buddy, (uint32_t)what));
 }
 
+/* Bytes of a map that memory stands behind. */
+static uint64_t touched_bytes(void *map, uint64_t size)
+{
+    uint64_t pages = (size + FH_PAGE_SIZE - 1) / FH_PAGE_SIZE, touched = 0;
+    unsigned char *resident = bench_room(pages, 1);
+    bench_must(mincore(map, size, resident) == 0 ? 0 : -errno);
+    for (uint64_t i = 0; i < pages; i++)
+        touched += resident[i] & 1;
+    free(resident);
+    return touched * FH_PAGE_SIZE < size ? touched * FH_PAGE_SIZE : size;
+}
+
 static void buddy_books(void *state, uint64_t used_bytes, FILE *out)
 {
     const struct buddy_state *s = state;
-    double share = 100.0 * (double)s->buddy.books_size / (double)used_bytes;
-    fprintf(out, "  %-34s %8.4f %% of used space, all of it touched   %s\n", s->tables.system->name,
-            share, share <= 0.1 ? "PASS" : "miss");
+    uint64_t touched = touched_bytes(s->buddy.books, s->buddy.books_size);
+    double share = 100.0 * (double)touched / (double)used_bytes;
+    fprintf(out, "  %-34s %7.4f %% of used space; %u KiB of %u KiB are touched   %s\n",
+            s->tables.system->name, share, (unsigned)(touched >> 10),
+            (unsigned)(s->buddy.books_size >> 10), share <= 0.1 ? "PASS" : "miss");
 }
 
 struct bench_side side_buddy(const struct fh_buddy_system *system)

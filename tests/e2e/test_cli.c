@@ -354,3 +354,54 @@ Test(cli, a_put_cut_by_ctrl_c_changes_nothing)
     EXPECT(0, "$FARHEAP get big");
     cr_assert_str_eq(out, "old\n");
 }
+
+Test(cli, a_cache_is_made_used_listed_and_destroyed)
+{
+    json_t *json, *row;
+
+    EXPECT(0, "printf hello | $FARHEAP cache create point 24 --align 64 --initial -");
+    EXPECT(8, "$FARHEAP cache create point 24");
+    cr_assert_not_null(strstr(err, "there is a cache of this name"), "%s", err);
+    EXPECT(0, "$FARHEAP alloc 24 --cache point > handle; $FARHEAP read $(cat handle) --len 5");
+    cr_assert_str_eq(out, "hello");
+    EXPECT(0, "$FARHEAP --plain cache ls");
+    cr_assert_str_eq(out, "point\t24\t64\t2\t1\t1\t1\tgiven\n");
+    EXPECT(0, "$FARHEAP --json cache ls");
+    json = document("farheap-cache/1");
+    row = json_array_get(json_object_get(json, "caches"), 0);
+    cr_assert_str_eq(json_string_value(json_object_get(row, "cache")), "point");
+    cr_assert_eq(json_integer_value(json_object_get(row, "used")), 1);
+    json_decref(json);
+    EXPECT(0, "$FARHEAP --plain slabs | cut -f2 | sort -u");
+    cr_assert_str_eq(out, "point\n");
+    EXPECT(4, "$FARHEAP cache destroy point");
+    EXPECT(0, "$FARHEAP free $(cat handle) && $FARHEAP cache destroy point");
+    EXPECT(3, "$FARHEAP cache destroy point");
+    EXPECT(3, "$FARHEAP alloc 24 --cache point");
+    cr_assert_not_null(strstr(err, "try: farheap cache ls"), "%s", err);
+    EXPECT(0, "$FARHEAP --plain cache ls");
+    cr_assert_str_eq(out, "");
+}
+
+Test(cli, initial_bytes_may_come_from_a_file_of_the_objects_size)
+{
+    EXPECT(0,
+           "head -c 32768 /dev/urandom > file && $FARHEAP cache create big 32KiB --initial file");
+    EXPECT(0, "$FARHEAP read $($FARHEAP alloc 32KiB --cache big) | cmp - file");
+    EXPECT(1, "head -c 40000 /dev/zero | $FARHEAP cache create more 32KiB --initial -");
+    EXPECT(1, "$FARHEAP cache create none 8 --initial missing");
+}
+
+Test(cli, a_wrong_cache_command_is_refused_before_the_server_is_asked)
+{
+    EXPECT(2, "$FARHEAP cache");
+    EXPECT(2, "$FARHEAP cache make x 8");
+    EXPECT(2, "$FARHEAP cache create x");
+    EXPECT(2, "$FARHEAP cache create x eight");
+    EXPECT(2, "$FARHEAP cache create x 8 --align 8GiB");
+    EXPECT(2, "$FARHEAP cache destroy");
+    EXPECT(2, "$FARHEAP cache destroy x y");
+    EXPECT(2, "$FARHEAP cache destroy x --align 8");
+    EXPECT(2, "$FARHEAP cache ls x");
+    EXPECT(2, "$FARHEAP free h --cache x");
+}

@@ -1,6 +1,7 @@
 /* libfarheap against a real farheapd: every call, over two zones, with less memory than data. */
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -357,4 +358,124 @@ Test(sdk, a_server_that_goes_away_is_an_error_and_no_signal)
         cr_assert_eq(fh_get(client, "x", 1, 0, buf, 1, &got, NULL), FH_CONNECTION);
         cr_assert_eq(fh_put(client, "x", 1, "x", 1, NULL, NULL), FH_CONNECTION);
     }
+}
+
+/* --- typed caches */
+
+static fh_how how_cache(const char *name)
+{
+    return (fh_how){.size = sizeof(fh_how), .cache = name, .cache_size = strlen(name)};
+}
+
+Test(sdk, objects_of_a_cache_start_from_its_bytes_in_every_zone)
+{
+    fh_how how = how_cache("point");
+    fh_handle handles[4];
+    uint64_t before;
+    char buf[48];
+
+    MUST(fh_cache_create(client, "point", 5, 48, 64, "start", 5));
+    for (int i = 0; i < 4; i++) {
+        MUST(fh_alloc(client, sizeof(buf), &how, &handles[i]));
+        cr_assert_eq(handles[i].address >> 48, (uint64_t)i % 2, "zones in turn");
+        cr_assert_eq(handles[i].address % 64, 0);
+        MUST(fh_read(client, handles[i], 0, buf, sizeof(buf)));
+        cr_assert_eq(memcmp(buf, "start\0\0", 7), 0);
+    }
+    MUST(fh_write(client, handles[0], 10, "XY", 2, NULL));
+    MUST(fh_read(client, handles[0], 0, buf, sizeof(buf)));
+    cr_assert_eq(memcmp(buf, "start\0\0\0\0\0XY\0", 13), 0);
+    MUST(fh_zero(client, handles[0], 0, 2));
+    MUST(fh_add64(client, handles[0], 0, 0, &before));
+    cr_assert_eq(before, UINT64_C(0x7472610000));
+    cr_assert_eq(fh_resize(client, handles[0], 49, NULL, &handles[0]), FH_INVALID);
+    cr_assert_eq(fh_alloc(client, 49, &how, &handles[0]), FH_INVALID);
+    cr_assert_eq(fh_cache_destroy(client, "point", 5), FH_BUSY);
+    cr_assert_not_null(strstr(fh_errmsg(client), "free them first"));
+    for (int i = 0; i < 4; i++)
+        MUST(fh_free(client, handles[i]));
+    MUST(fh_cache_destroy(client, "point", 5));
+    cr_assert_eq(fh_cache_destroy(client, "point", 5), FH_NOT_FOUND);
+    cr_assert_eq(fh_alloc(client, 1, &how, &handles[0]), FH_NOT_FOUND);
+}
+
+Test(sdk, a_cache_is_destroyed_zone_by_zone)
+{
+    fh_how how = how_cache("c");
+    fh_handle first, second;
+
+    MUST(fh_cache_create(client, "c", 1, 8, 0, NULL, 0));
+    MUST(fh_alloc(client, 8, &how, &first));
+    MUST(fh_alloc(client, 8, &how, &second));
+    MUST(fh_free(client, first));
+    cr_assert_eq(fh_cache_destroy(client, "c", 1), FH_BUSY, "one zone has an object");
+    MUST(fh_free(client, second));
+    MUST(fh_cache_destroy(client, "c", 1));
+}
+
+Test(sdk, a_cache_that_one_zone_refuses_is_in_none)
+{
+    fh_how near_a = how_cache("c");
+    fh_handle handle;
+
+    MUST(fh_cache_create(client, "c", 1, 8, 0, NULL, 0));
+    MUST(fh_alloc(client, 8, &near_a, &handle));
+    MUST(fh_alloc(client, 8, &near_a, &handle)); /* one in each zone */
+    MUST(fh_free(client, handle));
+    uint32_t empty = (uint32_t)(handle.address >> 48);
+    cr_assert_eq(fh_cache_destroy(client, "c", 1), FH_BUSY); /* gone from one zone only */
+    cr_assert_eq(fh_cache_create(client, "c", 1, 16, 0, NULL, 0), FH_EXISTS);
+    cr_assert_not_null(strstr(fh_errmsg(client), "EXISTS"));
+    for (int i = 0; i < 2; i++) {
+        fh_status status = fh_alloc(client, 8, &near_a, &handle);
+        cr_assert(status == FH_NOT_FOUND || handle.address >> 48 != empty,
+                  "what was made in zone %u was taken back", empty);
+    }
+}
+
+Test(sdk, a_submitted_allocation_knows_its_cache)
+{
+    char name[300];
+    fh_result result;
+    fh_req *req;
+
+    memset(name, 'n', sizeof(name));
+    MUST(fh_cache_create(client, name, 255, 100, 0, "abc", 3));
+    fh_how how = {.size = sizeof(how), .cache = name, .cache_size = 255};
+    MUST(fh_submit_alloc(client, 100, &how, &req));
+    memset(name, 'x', sizeof(name)); /* it was copied */
+    MUST(fh_wait(client, req, -1));
+    fh_req_result(req, &result);
+    cr_assert_eq(result.status, FH_OK);
+    MUST(fh_read(client, result.object.handle, 0, name, 4));
+    cr_assert_eq(memcmp(name, "abc", 4), 0);
+    fh_req_free(req);
+}
+
+Test(sdk, what_a_cache_may_not_be_is_refused)
+{
+    static char long_name[256], body[40000];
+    fh_how unnamed = {.size = sizeof(unnamed), .cache = "", .cache_size = 0};
+    fh_handle handle;
+
+    cr_assert_eq(fh_cache_create(client, "", 0, 8, 0, NULL, 0), FH_INVALID);
+    cr_assert_eq(fh_cache_create(client, long_name, 256, 8, 0, NULL, 0), FH_INVALID);
+    cr_assert_eq(fh_cache_create(client, "c", 1, 0, 0, NULL, 0), FH_INVALID);
+    cr_assert_eq(fh_cache_create(client, "c", 1, 8, 12, NULL, 0), FH_INVALID);
+    cr_assert_eq(fh_cache_create(client, "c", 1, 8, 0, "123456789", 9), FH_INVALID);
+    cr_assert_eq(fh_cache_create(client, "c", 1, 32769, 0, NULL, 0), FH_TOO_LARGE);
+    cr_assert_eq(fh_cache_create(client, "c", 1, 32768, 0, body, sizeof(body)), FH_INVALID);
+    cr_assert_eq(fh_cache_destroy(client, "", 0), FH_INVALID);
+    cr_assert_eq(fh_alloc(client, 8, &unnamed, &handle), FH_INVALID);
+    MUST(fh_cache_create(client, "c", 1, 32768, 4096, body, 32768));
+    MUST(fh_cache_destroy(client, "c", 1));
+}
+
+Test(sdk, a_caller_of_before_there_were_caches_allocates_as_ever)
+{
+    fh_how how = how_cache("nowhere");
+    fh_handle handle;
+
+    how.size = offsetof(fh_how, cache);
+    MUST(fh_alloc(client, 8, &how, &handle));
 }

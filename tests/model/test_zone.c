@@ -25,6 +25,7 @@ static void walk(const char *name, const struct walk_opts *o)
     zone_walk_fini(w);
     cr_assert_str_empty(w->wrong, "at the end: %s", w->wrong);
     cr_assert_gt(w->parked, 100, "the walk must make requests wait");
+    cr_assert_gt(w->typed, 50, "objects of typed caches: %llu", (unsigned long long)w->typed);
     free(w);
 }
 

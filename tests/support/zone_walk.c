@@ -48,8 +48,7 @@ void zone_walk_init(struct zone_walk *w, uint64_t seed, const struct walk_opts *
         w->calls[i].walk = w;
 }
 
-/* --- the model
- * ------------------------------------------------------------------------------------------- */
+/* --- the model --- */
 
 static void object_forget(struct walk_object *o, uint32_t keep)
 {
@@ -62,11 +61,13 @@ static void object_forget(struct walk_object *o, uint32_t keep)
     o->count = keep;
 }
 
-/* A new version, a copy of the last one cut or grown with zeros to `size`. */
+/* A new version, a copy of the last one cut or grown with zeros, or initial bytes, to `size`. */
 static uint8_t *object_version(struct walk_object *o, uint64_t size)
 {
     uint8_t *bytes = calloc(1, size + 1);
 
+    if (o->cache)
+        memcpy(bytes, o->cache->initial, size);
     if (o->count > 0)
         memcpy(bytes, o->versions[o->count - 1], fh_min_u64(size, o->size));
     if (o->readers == 0 && o->count > 0)
@@ -87,6 +88,7 @@ static void object_die(struct walk_object *o)
 {
     o->live = false;
     o->named = false;
+    o->cache = NULL;
     if (o->readers == 0)
         object_forget(o, 0);
 }
@@ -102,8 +104,7 @@ static bool is_excused(struct zone_walk *w, int rc)
     return rc == -ENOSPC || (rc == -EIO && w->disk->permille[FH_DISK_EIO] > 0);
 }
 
-/* --- ends of calls
- * --------------------------------------------------------------------------------------- */
+/* --- ends of calls --- */
 
 static void call_over(struct walk_call *c)
 {
@@ -143,6 +144,13 @@ static void mutation_apply(struct walk_call *c, struct walk_object *o)
     object_is(o, &m->object);
 }
 
+/* An object longer than those of its cache is refused. */
+static bool mutation_leaves_cache(const struct walk_call *c, const struct walk_object *o, int rc)
+{
+    return rc == -EINVAL && c->u.mutation.kind == FH_MUTATE_RESIZE && o->cache &&
+           c->u.mutation.size > o->cache->object_size;
+}
+
 static void mutation_end(struct walk_call *c, int rc)
 {
     struct walk_object *o = &c->walk->objects[c->object];
@@ -150,7 +158,7 @@ static void mutation_end(struct walk_call *c, int rc)
     o->busy = false;
     if (rc == 0)
         mutation_apply(c, o);
-    else if (!is_excused(c->walk, rc))
+    else if (!is_excused(c->walk, rc) && !mutation_leaves_cache(c, o, rc))
         WRONG(c->walk, "mutation %d of object %u: %d", c->u.mutation.kind, c->object, rc);
     call_over(c);
 }
@@ -213,6 +221,7 @@ static void stage_end(struct walk_call *c, int rc)
     o->busy = false;
     if (rc == 0) {
         if (c->puts) {
+            o->cache = NULL;
             object_version(o, c->size);
             o->live = true;
             o->named = true;
@@ -281,8 +290,7 @@ static void call_done(struct fh_call *call)
         stage_end(c, call->rc);
 }
 
-/* --- beginnings
- * ------------------------------------------------------------------------------------------ */
+/* --- beginnings --- */
 
 static uint8_t *some_bytes(struct zone_walk *w, uint64_t size)
 {
@@ -311,6 +319,82 @@ static void begin_alloc(struct zone_walk *w, uint32_t i)
     object_version(o, size);
     o->live = true;
     object_is(o, &view);
+}
+
+static void begin_alloc_typed(struct zone_walk *w, uint32_t i)
+{
+    struct walk_object *o = &w->objects[i];
+    uint32_t n = (uint32_t)rng_below(&w->random, WALK_CACHES);
+    struct walk_cache *cache = &w->caches[n];
+    struct fh_object_view view;
+    char name[16];
+
+    if (o->live || o->busy || o->readers > 0)
+        return;
+    uint64_t size = rng_percent(&w->random, 50) ? cache->object_size
+                                                : rng_below(&w->random, cache->object_size + 1);
+    int rc = fh_zone_alloc_typed(&w->zone, 1, name, zone_walk_name(n, name), size, 0, &view);
+    if (rc != (cache->exists ? 0 : -ENOENT))
+        WRONG(w, "alloc from cache %u: %d", n, rc);
+    if (rc != 0)
+        return;
+    o->cache = cache;
+    object_version(o, size);
+    o->live = true;
+    object_is(o, &view);
+    w->typed++;
+}
+
+static bool cache_is_used(const struct zone_walk *w, const struct walk_cache *cache)
+{
+    for (uint32_t i = 0; i < WALK_OBJECTS; i++)
+        if (w->objects[i].live && w->objects[i].cache == cache)
+            return true;
+    return false;
+}
+
+static void cache_destroy(struct zone_walk *w, uint32_t n)
+{
+    struct walk_cache *cache = &w->caches[n];
+    char name[16];
+    int rc = fh_zone_cache_destroy(&w->zone, 1, name, zone_walk_name(n, name));
+
+    if (rc != (cache_is_used(w, cache) ? -EBUSY : 0))
+        WRONG(w, "destroy of cache %u: %d", n, rc);
+    cache->exists = rc != 0;
+}
+
+static void cache_create(struct zone_walk *w, uint32_t n)
+{
+    struct walk_cache *cache = &w->caches[n];
+    struct fh_cache_spec spec;
+    char name[16];
+
+    cache->object_size = rng_percent(&w->random, 50) ? rng_between(&w->random, 1, 700)
+                                                     : rng_between(&w->random, 1, FH_SLAB_SIZE_MAX);
+    memset(cache->initial, 0, sizeof(cache->initial));
+    spec = (struct fh_cache_spec){.name = name,
+                                  .name_size = zone_walk_name(n, name),
+                                  .object_size = cache->object_size,
+                                  .alignment = UINT64_C(1) << rng_below(&w->random, 13),
+                                  .initial = cache->initial,
+                                  .initial_size = rng_below(&w->random, cache->object_size + 1)};
+    for (uint64_t i = 0; i < spec.initial_size; i++)
+        cache->initial[i] = (uint8_t)rng_next(&w->random);
+    int rc = fh_zone_cache_create(&w->zone, 1, &spec);
+    if (rc != 0)
+        WRONG(w, "create of cache %u: %d", n, rc);
+    cache->exists = rc == 0;
+}
+
+static void begin_cache(struct zone_walk *w)
+{
+    uint32_t n = (uint32_t)rng_below(&w->random, WALK_CACHES);
+
+    if (w->caches[n].exists)
+        cache_destroy(w, n);
+    else
+        cache_create(w, n);
 }
 
 static void begin_free(struct zone_walk *w, uint32_t i)
@@ -357,7 +441,10 @@ static void begin_mutation(struct zone_walk *w, struct walk_call *c)
             memcpy(&m->expected, o->versions[o->count - 1] + c->offset, 8);
     }
     m->offset = c->offset;
-    m->size = m->kind == FH_MUTATE_RESIZE ? rng_below(&w->random, WALK_SIZE_MAX) : c->size;
+    m->size = m->kind != FH_MUTATE_RESIZE ? c->size
+              : o->cache && rng_percent(&w->random, 80)
+                  ? rng_below(&w->random, o->cache->object_size + 1)
+                  : rng_below(&w->random, WALK_SIZE_MAX);
     m->body = c->bytes = some_bytes(w, c->size);
     o->busy = true;
     c->kind = WALK_MUTATE;
@@ -468,9 +555,11 @@ void zone_walk_step(struct zone_walk *w)
         cancel_call(w, c);
     if (c->kind == WALK_IDLE) {
         c->object = (uint32_t)rng_below(&w->random, WALK_OBJECTS);
-        if (dice < 10)
+        if (dice < 7)
+            begin_alloc_typed(w, c->object);
+        else if (dice < 12)
             begin_alloc(w, c->object);
-        else if (dice < 14)
+        else if (dice < 18)
             begin_free(w, c->object);
         else if (dice < 45)
             begin_mutation(w, c);
@@ -478,6 +567,8 @@ void zone_walk_step(struct zone_walk *w)
             begin_read(w, c);
         else if (dice < 90)
             begin_stage(w, c);
+        else if (dice < 92)
+            begin_cache(w);
     }
     if (dice % 3 == 0)
         (void)fh_zone_turn(&w->zone, w->now_ms += rng_below(&w->random, 30));

@@ -2,6 +2,9 @@
  * zone_walk: a random walk over a zone with very few frames, beside the dumbest model: for each
  * object an array of bytes, of which all versions are kept while a read is under way.
  *
+ * Some objects are of typed caches, whose initial bytes the model keeps as well; caches come and
+ * go.
+ *
  * A mutation takes effect in the model at the moment the zone says it is done. A read must give
  * exactly one of the versions that existed between its opening and its end: never a mix of two.
  */
@@ -15,12 +18,25 @@
 #include "tests/support/fake_disk.h"
 #include "tests/support/rng.h"
 
-enum { WALK_OBJECTS = 12, WALK_CALLS = 10, WALK_SIZE_MAX = 40000, WALK_VERSIONS = 64 };
+enum {
+    WALK_OBJECTS = 12,
+    WALK_CALLS = 10,
+    WALK_SIZE_MAX = 40000,
+    WALK_VERSIONS = 64,
+    WALK_CACHES = 3
+};
+
+struct walk_cache {
+    bool exists;
+    uint64_t object_size;
+    uint8_t initial[FH_SLAB_SIZE_MAX]; /* zeros behind what was given */
+};
 
 struct walk_object {
     bool live, named, busy; /* busy: a mutation of it is under way */
     bool doubtful;          /* the disk was told to fail: IO errors are fine */
     struct fh_ref ref;
+    const struct walk_cache *cache; /* NULL: of none */
     uint64_t size, version;
     uint8_t *versions[WALK_VERSIONS]; /* the newest is [count - 1] */
     uint64_t sizes[WALK_VERSIONS];
@@ -53,8 +69,10 @@ struct zone_walk {
     struct fh_zone zone;
     uint64_t now_ms;
     struct walk_object objects[WALK_OBJECTS];
+    struct walk_cache caches[WALK_CACHES];
     struct walk_call calls[WALK_CALLS];
     uint64_t steps, parked, refused_space, refused_io;
+    uint64_t typed;  /* objects of caches so far */
     char wrong[200]; /* first thing that was wrong; empty = nothing */
 };
 

@@ -3,10 +3,10 @@
  * its own, its log in a file there.
  *
  * Ownership  the caller owns the struct; fini kills the process if it still runs and removes the
- * folder. Call fini from the suite's .fini: a failed assert leaves the test's body.
+ *            folder. Call fini from the suite's .fini: a failed assert leaves the test's body.
  * Threads    one owner.
- * Errors     negative errno; -ETIMEDOUT the server did not say in time where it listens, or did
- * not end; -ECHILD it ended before it listened. What it said is in log_path.
+ * Errors     negative errno; -ETIMEDOUT the server did not say in time where it listens, or did not
+ *            end; -ECHILD it ended before it listened. What it said is in log_path.
  */
 #ifndef FH_TESTS_SERVER_PROCESS_H
 #define FH_TESTS_SERVER_PROCESS_H

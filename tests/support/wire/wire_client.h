@@ -5,7 +5,8 @@
  * Ownership  the caller owns the struct; a response and its body live in it until the next receive.
  * Threads    one owner.
  * Errors     -ETIMEDOUT nothing came in time; -ECONNRESET the server closed or reset the
- * connection; -EBADMSG what came is no response; -EMSGSIZE its sizes are beyond the limits.
+ *            connection; -EBADMSG what came is no response; -EMSGSIZE its sizes are beyond the
+ *            limits.
  */
 #ifndef FH_TESTS_WIRE_CLIENT_H
 #define FH_TESTS_WIRE_CLIENT_H

@@ -161,23 +161,41 @@ Test(buddy_systems, class_for_is_the_smallest_that_is_large_enough)
     }
 }
 
-Test(buddy_systems, starts_are_aligned_as_the_theory_says)
+Test(buddy_systems, bitmaps_have_few_bits_per_granule)
 {
-    double bits[3] = {0};
-    static const char *const names[] = {"binary", "weighted", "tertiary"};
-    for (uint32_t i = 0; i < 3; i++) {
-        use(names[i], FH_BUDDY_GRANULES_MAX);
+    static const double expected[] = {2.0, 4.75, 2.5, 3.25};
+    const struct fh_buddy_system *system;
+    for (uint32_t i = 0; (system = fh_buddy_system_at(i)) != NULL; i++) {
+        double bits = 0;
+        fh_buddy_tables_init(&t, system, FH_BUDDY_GRANULES_MAX);
         for (uint32_t c = 0; c < t.classes; c++)
-            bits[i] += 1.0 / (double)(UINT64_C(1) << t.align_shift[c]);
+            bits += 1.0 / (double)(UINT64_C(1) << t.start_shift[c]);
+        cr_assert_float_eq(bits, expected[i], 0.01, "%s: %f", system->name, bits);
     }
-    cr_assert_float_eq(bits[0], 2.0, 0.01);
-    cr_assert_float_eq(bits[1], 2.5, 0.01);
-    cr_assert_float_eq(bits[2], 5.0, 0.01);
-    cr_assert_eq(t.align_shift[class_of(4)], 1);
-    cr_assert_eq(t.align_shift[class_of(24)], 3);
-    use("weighted", FH_BUDDY_GRANULES_MAX);
-    cr_assert_eq(t.align_shift[class_of(64)], 6);
-    cr_assert_eq(t.align_shift[class_of(24)], 5);
+}
+
+/* Starts of a class, anywhere in the forest: all multiples of the same power of two. */
+static void note_starts(uint32_t class, uint32_t start, uint32_t any[FH_BUDDY_CLASSES])
+{
+    any[class] |= start;
+    for (uint32_t i = 0; i < t.children[class]; i++)
+        note_starts(t.child[class][i].class, start + t.child[class][i].offset, any);
+}
+
+Test(buddy_systems, a_bit_stands_for_at_most_one_start)
+{
+    const struct fh_buddy_system *system;
+    for (uint32_t i = 0; (system = fh_buddy_system_at(i)) != NULL; i++) {
+        uint32_t any[FH_BUDDY_CLASSES] = {0};
+        fh_buddy_tables_init(&t, system, 3000);
+        for (uint32_t k = 0, at = 0; k < t.tiles; at += t.size[t.tile[k++]])
+            note_starts(t.tile[k], at, any);
+        for (uint32_t c = 0; c < t.classes; c++) {
+            uint32_t span = 1u << t.start_shift[c];
+            bool by_size = span <= t.size[c], by_alignment = any[c] % span == 0;
+            cr_assert(by_size || by_alignment, "%s, size %u", system->name, t.size[c]);
+        }
+    }
 }
 
 /* Mean of granules handed out / granules asked for, each doubling of sizes as likely as the next.

@@ -244,6 +244,19 @@ Test(fifo, check_sees_a_wrong_tail)
     cr_assert_not(fh_fifo_check(&fifo, NULL));
 }
 
+Test(fifo, stats_tell_lengths_and_evictions)
+{
+    struct fh_fifo_stats s;
+
+    (void)insert_new();
+    fh_fifo_insert_main(&fifo, fh_frames_take(&frames));
+    (void)fh_fifo_evicted(&fifo);
+    fh_fifo_stats(&fifo, &s);
+    cr_assert_eq(s.small, 1);
+    cr_assert_eq(s.main, 1);
+    cr_assert_eq(s.evictions, 1);
+}
+
 Test(fifo, dump_tells_lengths)
 {
     char text[128] = "";

@@ -188,6 +188,18 @@ Test(frames, check_sees_each_mark_left_on_a_free_frame)
     }
 }
 
+Test(frames, stats_tell_the_free_and_the_never_used)
+{
+    struct fh_frames_stats s;
+
+    (void)fh_frames_take(&frames);
+    (void)fh_frames_release(&frames, fh_frames_take(&frames));
+    fh_frames_stats(&frames, &s);
+    cr_assert_eq(s.total, TOTAL);
+    cr_assert_eq(s.free, TOTAL - 1);
+    cr_assert_eq(s.never_used, TOTAL - 2);
+}
+
 Test(frames, dump_names_the_used_ones)
 {
     char text[512] = "";

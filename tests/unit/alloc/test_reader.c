@@ -130,11 +130,10 @@ Test(reader, the_same_from_swap_with_writes_between_the_windows)
     for (int round = 0; rc == 0 && reader.iov_count > 0; round++) {
         size_t window = reader.window_bytes;
         size_t taken = window / 2 + 1; /* a slow peer takes a half */
-        for (uint32_t i = 0, left = (uint32_t)window; i < reader.iov_count; i++) {
+        for (uint32_t i = 0; i < reader.iov_count; i++) {
             memcpy(got + at, reader.iov[i].iov_base, reader.iov[i].iov_len);
             cr_assert_eq(memcmp(got + at, expected + at, reader.iov[i].iov_len), 0);
             at += reader.iov[i].iov_len;
-            left -= (uint32_t)reader.iov[i].iov_len;
         }
         at -= window - taken;
         fh_reader_release(&reader, taken);
@@ -330,4 +329,68 @@ Test(reader, a_failing_disk_is_told_and_a_later_read_works)
     zone_check(&rig);
     rig.disk->dead[FH_IO_READ] = false;
     zone_expect(&rig, &v, 1, LARGE);
+}
+
+/* --- by name --- */
+
+static int read_name(const char *name, uint64_t if_version, uint64_t offset, uint64_t limit)
+{
+    struct fh_read_name by = {.name = name,
+                              .size = strlen(name),
+                              .tenant = ZONE_TENANT,
+                              .if_version = if_version,
+                              .offset = offset,
+                              .limit = limit};
+
+    memset(&reader.call, 0, sizeof(reader.call));
+    return fh_reader_open_name(&rig.zone, &reader, &by);
+}
+
+Test(reader, by_name_a_range_is_cut_to_the_object)
+{
+    struct fh_object_view v;
+
+    zone_fill(expected, 3, 1000);
+    cr_assert_eq(zone_put(&rig, "a", expected, 1000, 0, &any_time, &v), 0);
+    cr_assert_eq(zone_drain(&rig, &reader, read_name("a", 0, 100, UINT64_MAX), got), 0);
+    cr_assert_eq(memcmp(got, expected + 100, 900), 0);
+    cr_assert_eq(reader.object.version, v.version);
+    fh_reader_close(&reader);
+    cr_assert_eq(read_name("a", 0, 1000, 5), 0, "nothing, at the end");
+    cr_assert_eq(reader.window_bytes, 0);
+    fh_reader_close(&reader);
+    cr_assert_eq(read_name("a", v.version, 990, 5), 0);
+    cr_assert_eq(reader.window_bytes, 5);
+    fh_reader_close(&reader);
+    cr_assert_eq(read_name("a", 0, 1001, 5), -EINVAL);
+    cr_assert_eq(read_name("a", v.version + 1, 0, 5), -ECANCELED);
+    cr_assert_eq(read_name("b", 0, 0, 5), -ENOENT);
+    zone_check(&rig);
+}
+
+Test(reader, by_name_follows_the_name_until_its_moment)
+{
+    static struct fh_stage stages[10];
+    uint32_t count = 0;
+
+    cr_assert_eq(zone_put(&rig, "a", "first", 5, 0, &any_time, NULL), 0);
+    zone_evict(&rig);
+    for (; count < 10; count++) { /* take every frame */
+        memset(&stages[count].call, 0, sizeof(stages[count].call));
+        cr_assert_eq(fh_stage_open(&rig.zone, &stages[count], ZONE_TENANT, 80000, 0), 0);
+        if (fh_stage_window(&stages[count]) == -EINPROGRESS)
+            break;
+    }
+    cr_assert_lt(count, 10);
+    cr_assert_eq(read_name("a", 0, 0, 100), -EINPROGRESS);
+    struct fh_object_view v = zone_alloc(&rig, 30), named;
+    cr_assert_eq(fh_zone_publish(&rig.zone, &v.ref, "a", 1, 0, &any_time, &named), 0);
+    for (uint32_t i = 0; i <= count; i++)
+        fh_stage_abort(&stages[i]);
+    cr_assert_eq(zone_drain(&rig, &reader, -EINPROGRESS, got), 0);
+    cr_assert_eq(reader.object.version, named.version);
+    cr_assert_eq(reader.object.size, 30);
+    fh_reader_close(&reader);
+    cr_assert_eq(fh_zone_delete(&rig.zone, ZONE_TENANT, "a", 1, &any_time), 0);
+    zone_expect_empty(&rig);
 }

@@ -372,6 +372,18 @@ Test(reclaim, a_high_mark_below_the_low_one_counts_as_the_low_one)
     cr_assert_eq(r.high, 10);
 }
 
+Test(reclaim, check_counts_the_frames_being_written)
+{
+    write_pages(3);
+    begin_to_write();
+    cr_assert(fh_reclaim_check(&rig.reclaim, stderr));
+    rig.reclaim.writing++; /* [I1] */
+    cr_assert_not(fh_reclaim_check(&rig.reclaim, NULL));
+    rig.reclaim.writing--;
+    end_writing();
+    cr_assert(fh_reclaim_check(&rig.reclaim, stderr));
+}
+
 Test(reclaim, dump_tells_marks_and_counts)
 {
     char text[256] = "";

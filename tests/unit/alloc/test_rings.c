@@ -113,3 +113,15 @@ Test(rings, check_sees_a_wrong_count_and_a_view_of_a_view)
     fh_rings_add(&rings, &views[1], page(1003), page(2000), 2); /* [I2] */
     cr_assert_not(fh_rings_check(&rings, NULL));
 }
+
+Test(rings, dump_names_each_view)
+{
+    char text[256] = "";
+    FILE *out = fmemopen(text, sizeof(text), "w");
+
+    fh_rings_add(&rings, &views[0], page(0x10), page(0x110), 5);
+    fh_rings_orphan(&rings, page(0), 0x20);
+    fh_rings_dump(&rings, out);
+    fclose(out);
+    cr_assert_not_null(strstr(text, "view 110 of 10, 5 pages, orphaned"));
+}

@@ -477,3 +477,61 @@ Test(slab, check_sees_wrong_sums)
     cr_assert(check_names("[I6]"));
     s.caches--;
 }
+
+Test(slab, check_sees_a_slab_in_the_list_of_another_cache)
+{
+    struct fh_slab_run *run = partial_run();
+    struct fh_slab_cache *owner = run->cache;
+    take(0, 16);
+    run->cache = s.tenants[0][0];
+    cr_assert(check_names("[I3] slab 0 is in the list of another cache"));
+    run->cache = owner;
+}
+
+Test(slab, check_sees_a_number_beyond_all_numbers)
+{
+    struct fh_slab_run *run = partial_run();
+    run->number = s.runs_cap;
+    cr_assert(check_names("does not lead to its slab"));
+    run->number = 0;
+}
+
+Test(slab, check_sees_a_used_number_in_the_free_chain)
+{
+    struct fh_slab_run *run = partial_run();
+    uint32_t free_number = s.free_number;
+    s.free_number = run->number;
+    cr_assert(check_names("[I4] number 0 is in use and in the free chain"));
+    s.free_number = s.runs_cap;
+    cr_assert(check_names("is in use and in the free chain"));
+    s.free_number = free_number;
+}
+
+Test(slab, check_sees_a_free_chain_that_never_ends)
+{
+    partial_run();
+    uint64_t entry = s.runs[s.free_number];
+    s.runs[s.free_number] = (uint64_t)s.free_number << 1 | 1;
+    cr_assert(check_names("[I4]"));
+    s.runs[s.free_number] = entry;
+}
+
+Test(slab, check_sees_a_live_slab_with_no_live_object)
+{
+    struct fh_slab_run *run = partial_run();
+    uint32_t used = run->used;
+    run->used = 0;
+    cr_assert(check_names("[I3] slab 0 with 0 objects"));
+    run->used = used;
+}
+
+Test(slab, check_sees_a_list_longer_than_its_count)
+{
+    struct fh_slab_run *run = partial_run();
+    run->cache->slabs = 0;
+    cr_assert(check_names("[I6]"));
+    run->cache->slabs = 1;
+    s.runs_used++;
+    cr_assert(check_names("[I4]"));
+    s.runs_used--;
+}

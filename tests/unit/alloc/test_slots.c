@@ -374,3 +374,20 @@ Test(slots, agree_with_an_array_of_counts)
         cr_assert_eq(fh_slots_refs(&slots, (struct fh_slot){i}), refs[i]);
     close_slots();
 }
+
+Test(slots, what_could_not_be_written_is_tried_again_after_a_pardon)
+{
+    uint32_t count;
+
+    open_slots(600);
+    uint32_t first = take(3, &count);
+    cr_assert_eq(count, 3);
+    fh_slots_shelve(&slots, (struct fh_slot){first});
+    fh_slots_quarantine(&slots, (struct fh_slot){first + 1});
+    release(first, 3);
+    cr_assert_eq(slots.stats.quarantined, 2);
+    cr_assert_eq(fh_slots_pardon(&slots), 1, "but what lost its bytes stays put aside");
+    cr_assert_eq(slots.stats.quarantined, 1);
+    cr_assert_eq(slots.stats.free, 599);
+    close_slots();
+}

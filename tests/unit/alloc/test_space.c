@@ -289,6 +289,27 @@ Test(space, marks_beyond_a_block_are_a_programmer_error, .signal = SIGABRT)
 
 /* --- the checker is shown one broken structure per invariant --- */
 
+/* What an arena begins with, as space.c lays it out. */
+struct arena_head {
+    struct fh_buddy buddy;
+    uint32_t *marks;
+};
+
+static struct arena_head *first_arena(void)
+{
+    return (struct arena_head *)(uintptr_t)s.entries[0];
+}
+
+static struct fh_buddy *first_buddy(void)
+{
+    return &first_arena()->buddy;
+}
+
+static uint32_t *mark_of(uint64_t page)
+{
+    return &first_arena()->marks[page];
+}
+
 Test(space, check_sees_a_part_with_a_wrong_distance)
 {
     take(3 * FH_ARENA_PAGES);
@@ -364,4 +385,79 @@ Test(space, check_sees_an_empty_arena_that_is_not_the_spare)
     take(1);
     s.spare = 0;
     cr_assert(check_names("[I6]"));
+}
+
+Test(space, check_sees_a_block_without_a_mark)
+{
+    uint64_t page = take(2);
+    mark_of(page)[0] = 0;
+    cr_assert(check_names("[I5] arena 0: no mark"));
+}
+
+Test(space, check_sees_an_arena_that_thinks_it_is_another)
+{
+    take(1);
+    s.entries[1] = s.entries[0];
+    s.free_classes[1] = s.free_classes[0];
+    s.brk = s.unused_hint = s.arenas = 2;
+    cr_assert(check_names("[I1] arena 0 stands at entry 1"));
+    s.entries[1] = s.free_classes[1] = 0;
+    s.brk = s.unused_hint = s.arenas = 1;
+}
+
+Test(space, check_sees_a_broken_buddy_and_does_not_walk_it)
+{
+    uint64_t page = take(2);
+    struct fh_buddy *buddy = first_buddy();
+    uint16_t head = buddy->heads[page];
+    buddy->heads[page] = 0;
+    cr_assert(check_names("arena 0: its buddy is broken"));
+    buddy->heads[page] = head;
+}
+
+Test(space, check_sees_a_segment_of_a_length_that_cannot_be)
+{
+    uint64_t first = take(2 * FH_ARENA_PAGES);
+    uint64_t entry = s.entries[0];
+    cr_assert_eq(first, 0);
+    s.entries[0] = entry & ((UINT64_C(1) << 34) - 1); /* of no arena */
+    cr_assert(check_names("[I1] entry 0: a segment of 0 arenas"));
+    s.entries[0] |= UINT64_C(0x3ffff) << 34;
+    s.entries[1] = 0;
+    cr_assert(check_names("[I1] entry 1 is not part 1"));
+    s.entries[0] = entry;
+    s.entries[1] = 2 | 1 << 2;
+    cr_assert(fh_space_check(&s, stderr));
+}
+
+Test(space, check_sees_wrong_counts_of_segments)
+{
+    take(FH_ARENA_PAGES);
+    s.segments++;
+    cr_assert(check_names("[I4]"));
+    s.segments--;
+    cr_assert(fh_space_check(&s, stderr));
+}
+
+Test(space, check_sees_two_empty_arenas)
+{
+    uint64_t low[4], high;
+    for (uint32_t i = 0; i < 4; i++)
+        low[i] = take(QUARTER);
+    high = take(1);
+    for (uint32_t i = 0; i < 4; i++)
+        cr_assert_eq(give(low[i]), 0);
+    s.spare = FH_SPACE_ARENAS; /* forget the one kept */
+    cr_assert_eq(give(high), 0);
+    cr_assert(check_names("[I6] 2 arenas are empty"));
+}
+
+Test(space, a_page_inside_a_free_block_has_no_block)
+{
+    struct fh_space_block block;
+    take(1);
+    cr_assert_eq(fh_space_find_inner(&s, (struct fh_page){FH_ARENA_PAGES - 1}, &block), -EFAULT);
+    uint64_t segment = take(FH_ARENA_PAGES);
+    cr_assert_eq(fh_space_find(&s, (struct fh_page){segment}, &block), 0);
+    cr_assert_eq(fh_space_find(&s, (struct fh_page){segment + 1}, &block), -EFAULT);
 }

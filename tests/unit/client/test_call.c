@@ -50,6 +50,8 @@ Test(call, every_kind_is_packed_as_its_operation)
         [FH_CALL_LOOKUP] = FARHEAP__V1__REQUEST__OP_LOOKUP,
         [FH_CALL_DELETE] = FARHEAP__V1__REQUEST__OP_DELETE,
         [FH_CALL_LIST] = FARHEAP__V1__REQUEST__OP_LIST,
+        [FH_CALL_CACHE_CREATE] = FARHEAP__V1__REQUEST__OP_CACHE_CREATE,
+        [FH_CALL_CACHE_DESTROY] = FARHEAP__V1__REQUEST__OP_CACHE_DESTROY,
     };
 
     for (int kind = 0; kind < FH_CALL_KINDS; kind++) {
@@ -58,6 +60,28 @@ Test(call, every_kind_is_packed_as_its_operation)
 
         cr_assert_eq(packed(&call)->op_case, ops[kind]);
     }
+}
+
+Test(call, the_fields_about_caches_arrive)
+{
+    const struct fh_call create = {.kind = FH_CALL_CACHE_CREATE,
+                                   .name = "c\0c",
+                                   .name_size = 3,
+                                   .size = 100,
+                                   .value = 64,
+                                   .body = "start",
+                                   .body_size = 5};
+    const struct fh_call alloc = {.kind = FH_CALL_ALLOC, .size = 7, .name = "c", .name_size = 1};
+    const fh_request_head *head = packed(&create);
+
+    cr_assert_eq(head->cache_create->name.len, 3u);
+    cr_assert_eq(memcmp(head->cache_create->name.data, "c\0c", 3), 0);
+    cr_assert_eq(head->cache_create->object_size, 100u);
+    cr_assert_eq(head->cache_create->alignment, 64u);
+    head = packed(&alloc);
+    cr_assert_eq(head->alloc->size, 7u);
+    cr_assert_eq(head->alloc->cache.len, 1u);
+    cr_assert_eq(head->alloc->cache.data[0], 'c');
 }
 
 Test(call, the_fields_of_a_call_arrive)

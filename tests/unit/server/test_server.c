@@ -139,6 +139,8 @@ Test(server, the_admin_port_answers_what_it_should)
     assert_answer("GET", "/api/v1/config", "localhost", "200", "\"swap-size\"");
     assert_answer("GET", "/ui/", "localhost", "200", "console.js");
     assert_answer("GET", "/ui/console.js", "localhost", "200", "refresh");
+    assert_answer("GET", "/ui/map.js", "localhost", "200", "canvas");
+    assert_answer("GET", "/ui/icon.svg", "localhost", "200", "image/svg+xml");
     assert_answer("GET", "/ui/", "localhost", "200", "default-src 'self'");
     stop();
 }

@@ -155,6 +155,42 @@ Test(views, zones_and_slabs_and_buddy_have_their_rows)
     json_decref(d);
 }
 
+static void make_cache(const char *name)
+{
+    cr_assert_eq(fh_zone_cache_create(&zone, FH_TENANT_DEFAULT,
+                                      &(struct fh_cache_spec){.name = name,
+                                                              .name_size = strlen(name),
+                                                              .object_size = 100,
+                                                              .alignment = 64,
+                                                              .initial = "abc",
+                                                              .initial_size = 3}),
+                 0);
+}
+
+Test(views, a_typed_cache_has_a_row_with_its_name)
+{
+    struct fh_object_view typed;
+
+    make_cache("point");
+    make_cache("a\\ \xff\n");
+    cr_assert_eq(fh_zone_alloc_typed(&zone, FH_TENANT_DEFAULT, "point", 5, 100, 0, &typed), 0);
+    json_t *d = render("slabs");
+    json_t *list = json_object_get(d, "caches");
+    cr_assert_eq(json_array_size(list), 3u, "one of a size, two typed, one of them without a slab");
+    cr_assert_null(json_object_get(json_array_get(list, 0), "cache"));
+    json_t *row = json_array_get(list, 1);
+    cr_assert_str_eq(json_string_value(json_object_get(row, "cache")), "point");
+    cr_assert_eq(number(row, NULL, "size"), 128);
+    cr_assert_eq(number(row, NULL, "object_size"), 100);
+    cr_assert_eq(number(row, NULL, "alignment"), 64);
+    cr_assert_eq(number(row, NULL, "initial_bytes"), 100);
+    cr_assert_eq(number(row, NULL, "used"), 1);
+    row = json_array_get(list, 2);
+    cr_assert_str_eq(json_string_value(json_object_get(row, "cache")), "a\\x5c\\x20\\xff\\x0a");
+    cr_assert_eq(number(row, NULL, "slabs"), 0);
+    json_decref(d);
+}
+
 Test(views, the_map_shows_the_written_pages)
 {
     char map[FH_VIEW_GLYPHS_MAX + 1];
@@ -231,6 +267,24 @@ Test(views, metrics_count_requests_and_their_durations)
     cr_assert_eq(metric(text, "farheap_request_duration_seconds_count{op=\"get\"}"), 13);
     cr_assert_eq(metric(text, "farheap_protocol_errors_total{reason=\"head_malformed\"}"), 4);
     cr_assert_eq(metric(text, "farheap_connections_total{listener=\"tls\"}"), 1);
+    free(text);
+}
+
+Test(views, metrics_sum_up_the_typed_caches)
+{
+    struct fh_object_view typed;
+
+    char *text = metrics_text();
+    cr_assert_eq(metric(text, "farheap_slab_objects{cache=\"custom\",state=\"used\"}"), -1);
+    free(text);
+    make_cache("a");
+    make_cache("b");
+    cr_assert_eq(fh_zone_alloc_typed(&zone, FH_TENANT_DEFAULT, "a", 1, 100, 0, &typed), 0);
+    cr_assert_eq(fh_zone_alloc_typed(&zone, FH_TENANT_DEFAULT, "b", 1, 100, 0, &typed), 0);
+    text = metrics_text();
+    cr_assert_eq(metric(text, "farheap_slab_objects{cache=\"custom\",state=\"used\"}"), 2);
+    cr_assert_eq(metric(text, "farheap_slab_slabs{cache=\"custom\",state=\"partial\"}"), 2);
+    cr_assert_eq(metric(text, "farheap_slab_objects{cache=\"104\",state=\"used\"}"), 1);
     free(text);
 }
 

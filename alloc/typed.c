@@ -1,0 +1,48 @@
+/*
+ * Theory.  A typed object is a small object whose record names its cache. Three things differ from
+ * others: it is allocated from that cache alone, it reads as the cache's initial bytes where it was
+ * not written, and it never leaves the cache, so it cannot become longer than the cache's objects.
+ * Everything else is as with any small object: nothing is touched by allocating and freeing.
+ */
+#include <errno.h>
+
+#include "zone_private.h"
+
+struct fh_initial *fh_zone_initial(const struct fh_zone *z, const struct fh_object *o)
+{
+    return o->cache != 0 ? fh_caches_at(&z->caches, o->cache)->initial : NULL;
+}
+
+int fh_zone_cache_create(struct fh_zone *z, uint32_t tenant, const struct fh_cache_spec *spec)
+{
+    return fh_caches_create(&z->caches, tenant, spec);
+}
+
+int fh_zone_cache_destroy(struct fh_zone *z, uint32_t tenant, const void *name, size_t name_size)
+{
+    return fh_caches_destroy(&z->caches, tenant, name, name_size);
+}
+
+int fh_zone_alloc_typed(struct fh_zone *z, uint32_t tenant, const void *name, size_t name_size,
+                        uint64_t size, uint64_t ttl_ms, struct fh_object_view *out)
+{
+    struct fh_cache *cache = fh_caches_find(&z->caches, tenant, name, name_size);
+    struct fh_heap_block block;
+    uint32_t number;
+    int rc;
+
+    if (!cache)
+        return -ENOENT;
+    if (size > cache->object_size)
+        return -EINVAL;
+    if ((rc = fh_zone_take_record(z, tenant, &number)) != 0)
+        return rc;
+    if ((rc = fh_heap_alloc_typed(&z->heap, &cache->slab, number, &block)) != 0) {
+        fh_objects_give(&z->objects, number);
+        return rc;
+    }
+    fh_zone_place(z, number, &block, size);
+    fh_objects_at(&z->objects, number)->expiry = fh_zone_expiry(z, ttl_ms);
+    fh_zone_describe(z, number, out);
+    return 0;
+}
