@@ -119,7 +119,7 @@ static bool task_store(struct hand *h, struct fh_file *file)
     if (!digest_of(h->buf, file->bytes, file->digest))
         return crew_fail(h->crew, "hashing", file->path, FH_NO_MEMORY, "no SHA-256");
     file_sample(file, h->buf, h->crew->seed);
-    status = fh_put(h->client, file->path, strlen(file->path), h->buf, file->bytes, NULL, NULL);
+    status = fh_put(h->client, file->name, strlen(file->name), h->buf, file->bytes, NULL, NULL);
     if (status != FH_OK)
         return crew_fail(h->crew, "storing", file->path, status, fh_errmsg(h->client));
     file->stored = true;
@@ -149,7 +149,7 @@ static bool task_verify(struct hand *h, struct fh_file *file)
     /* Not what an earlier file left there may be taken for this one. */
     memset(h->buf, 0xa5, file->bytes);
     status =
-        fh_get(h->client, file->path, strlen(file->path), 0, h->buf, file->bytes, &got, &total);
+        fh_get(h->client, file->name, strlen(file->name), 0, h->buf, file->bytes, &got, &total);
     if (status != FH_OK)
         return crew_fail(h->crew, "getting", file->path, status, fh_errmsg(h->client));
     if (!digest_of(h->buf, got, digest))

@@ -9,35 +9,57 @@
 
 #include <errno.h>
 #include <fts.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NAME_MAX_BYTES = 1024, LARGE_BYTES = 1 << 20, FILES_MAX = 1000000 };
+enum { NAME_MAX_BYTES = 1024, ROUNDS_MAX = 1000, LARGE_BYTES = 1 << 20, FILES_MAX = 1000000 };
 
-static int files_add(struct fh_files *f, const FTSENT *e)
+static int files_make_room(struct fh_files *f)
 {
-    struct fh_file *file;
+    if (f->count < f->room)
+        return 0;
+    size_t room = f->room == 0 ? 4096 : f->room * 2;
+    struct fh_file *grown = realloc(f->files, room * sizeof(*grown));
 
-    if (f->count == f->room) {
-        size_t room = f->room == 0 ? 4096 : f->room * 2;
-        struct fh_file *grown = realloc(f->files, room * sizeof(*grown));
-
-        if (grown == NULL)
-            return -ENOMEM;
-        f->files = grown;
-        f->room = room;
-    }
-    file = &f->files[f->count];
-    *file = (struct fh_file){.path = strdup(e->fts_path),
-                             .bytes = (uint64_t)e->fts_statp->st_size,
-                             .device = e->fts_statp->st_dev,
-                             .inode = e->fts_statp->st_ino};
-    if (file->path == NULL)
+    if (grown == NULL)
         return -ENOMEM;
-    f->count++;
+    f->files = grown;
+    f->room = room;
     return 0;
+}
+
+static void file_forget(struct fh_file *file)
+{
+    free(file->path);
+    free(file->name);
+    free(file->samples);
+}
+
+/* Adds a file, whose path and name it copies. */
+static int files_add(struct fh_files *f, struct fh_file file, const char *path, const char *name)
+{
+    if (files_make_room(f) != 0)
+        return -ENOMEM;
+    file.path = strdup(path);
+    file.name = strdup(name);
+    if (file.path == NULL || file.name == NULL) {
+        file_forget(&file);
+        return -ENOMEM;
+    }
+    f->files[f->count++] = file;
+    return 0;
+}
+
+static int files_add_entry(struct fh_files *f, const FTSENT *e)
+{
+    struct fh_file file = {.bytes = (uint64_t)e->fts_statp->st_size,
+                           .device = e->fts_statp->st_dev,
+                           .inode = e->fts_statp->st_ino};
+
+    return files_add(f, file, e->fts_path, e->fts_path);
 }
 
 static bool entry_is_wanted(const FTSENT *e)
@@ -66,7 +88,7 @@ static void files_compact(struct fh_files *f, const bool *keep)
     f->bytes = f->bytes_max = 0;
     for (size_t i = 0; i < f->count; i++) {
         if (!keep[i]) {
-            free(f->files[i].path);
+            file_forget(&f->files[i]);
             continue;
         }
         f->bytes += f->files[i].bytes;
@@ -105,7 +127,7 @@ int fh_files_walk(struct fh_files *f, char *const *folders)
         if (e->fts_level == FTS_ROOTLEVEL && (e->fts_info == FTS_NS || e->fts_info == FTS_DNR))
             rc = -ENOENT;
         else if (entry_is_wanted(e))
-            rc = files_add(f, e);
+            rc = files_add_entry(f, e);
     }
     fts_close(walk);
     if (rc == 0)
@@ -145,25 +167,46 @@ static uint64_t files_take(const struct fh_files *f, bool *keep, uint64_t least,
     return taken;
 }
 
-void fh_files_choose(struct fh_files *f, uint64_t bytes, uint64_t seed)
+/* Stores files again until there are `bytes`: round after round over those there are, under "2:PATH", "3:PATH", .. */
+static int files_repeat(struct fh_files *f, uint64_t bytes)
+{
+    size_t once = f->count;
+    char name[NAME_MAX_BYTES + 1];
+
+    for (uint32_t round = 2; once > 0 && f->bytes < bytes && round < ROUNDS_MAX; round++)
+        for (size_t i = 0; i < once; i++) {
+            struct fh_file file = f->files[i];
+            int size = snprintf(name, sizeof(name), "%u:%s", round, file.path);
+            if (size > NAME_MAX_BYTES || file.bytes > bytes - f->bytes)
+                continue;
+            if (files_add(f, file, file.path, name) != 0)
+                return -ENOMEM;
+            f->bytes += file.bytes;
+        }
+    f->again = f->count - once;
+    return 0;
+}
+
+int fh_files_choose(struct fh_files *f, uint64_t bytes, uint64_t seed)
 {
     bool *keep = calloc(f->count + 1, sizeof(*keep));
     uint64_t taken;
 
     if (keep == NULL)
-        return;
+        return -ENOMEM;
     fh_files_shuffle(f, seed);
     taken = files_take(f, keep, LARGE_BYTES, bytes / 8, bytes / 4);
-    files_take(f, keep, 1, bytes / 8, bytes - taken);
+    taken += files_take(f, keep, 1, bytes / 8, bytes - taken);
+    bool few = taken + bytes / 8 < bytes; /* not what is left over because nothing fits */
     files_compact(f, keep);
     free(keep);
+    return few ? files_repeat(f, bytes) : 0;
 }
 
 void fh_files_fini(struct fh_files *f)
 {
     for (size_t i = 0; i < f->count; i++) {
-        free(f->files[i].path);
-        free(f->files[i].samples);
+        file_forget(&f->files[i]);
     }
     free(f->files);
     memset(f, 0, sizeof(*f));

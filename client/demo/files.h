@@ -22,7 +22,8 @@ struct fh_sample {
 };
 
 struct fh_file {
-    char *path; /* and the object's name */
+    char *path;
+    char *name; /* the object's: the path, with a number before it when the file is stored again */
     uint64_t bytes;
     uint64_t device, inode;
     bool stored;
@@ -35,6 +36,7 @@ struct fh_files {
     struct fh_file *files;
     size_t count, room;
     size_t seen;        /* before choosing */
+    size_t again;       /* of `count`, stored a second time */
     uint64_t bytes;     /* sum over files */
     uint64_t bytes_max; /* of one file */
 };
@@ -42,9 +44,11 @@ struct fh_files {
 /* What is in these folders (NULL-terminated), without links, empty files and second names. */
 int fh_files_walk(struct fh_files *, char *const *folders);
 
-/* Keeps a random choice of at most `bytes`: a quarter of it in files of 1 MiB and more if there
- * are such, no file above an eighth of it. */
-void fh_files_choose(struct fh_files *, uint64_t bytes, uint64_t seed);
+/*
+ * Keeps a random choice of at most `bytes`: a quarter of it in files of 1 MiB and more if there are such, no file above
+ * an eighth of it. A machine with too few files stores some of them again, under other names.
+ */
+int fh_files_choose(struct fh_files *, uint64_t bytes, uint64_t seed);
 
 /* In another order, the same for the same seed. */
 void fh_files_shuffle(struct fh_files *, uint64_t seed);

@@ -115,11 +115,16 @@ static bool step_walk(struct demo *d)
 
     if (fh_files_walk(&d->files, d->folders) != 0)
         return fail("a folder cannot be read");
-    fh_files_choose(&d->files, d->bytes, d->seed);
+    if (fh_files_choose(&d->files, d->bytes, d->seed) != 0)
+        return fail("no memory for the list of files");
     if (d->files.count == 0)
         return fail("no file to store");
-    printf("1  choose   %s of %s files, %s", fh_units_show_count(chosen, d->files.count),
+    printf("1  choose   %s of %s files, %s",
+           fh_units_show_count(chosen, d->files.count - d->files.again),
            fh_units_show_count(seen, d->files.seen), fh_units_show_size(size, d->files.bytes));
+    if (d->files.again > 0)
+        printf(" with %s of them stored again under other names",
+               fh_units_show_count(chosen, d->files.again));
     printf(", the largest %s   seed %" PRIu64 "\n", fh_units_show_size(size, d->files.bytes_max),
            d->seed);
     return true;
@@ -183,7 +188,7 @@ static bool cold_read(struct demo *d, fh_client *client, const struct fh_file *f
     for (uint32_t i = 0; i < file->sample_count && d->cold_reads < COLD_READS_MAX; i++) {
         const struct fh_sample *s = &file->samples[i];
         size_t got = 0;
-        fh_status status = fh_get(client, file->path, strlen(file->path), s->offset, bytes,
+        fh_status status = fh_get(client, file->name, strlen(file->name), s->offset, bytes,
                                   sizeof(bytes), &got, NULL);
 
         if (status != FH_OK)
@@ -201,7 +206,7 @@ static bool file_is_cold(fh_client *client, const struct fh_file *file)
     fh_info info;
 
     return file->stored && file->sample_count > 0 &&
-           fh_stat_name(client, file->path, strlen(file->path), &info) == FH_OK &&
+           fh_stat_name(client, file->name, strlen(file->name), &info) == FH_OK &&
            info.pages_frame == 0;
 }
 

@@ -150,7 +150,7 @@ Test(wire_caches, parameters_out_of_range_are_refused)
 
 Test(wire_caches, a_zone_has_so_many_and_no_more)
 {
-    char name[16];
+    char name[32];
 
     for (int i = 0; i < 256; i++) {
         snprintf(name, sizeof name, "cache %d", i);
