@@ -105,8 +105,7 @@ static int resize_by_copy(struct fh_mutation *m, uint32_t number, const struct f
         return rc;
     }
     fh_pager_write(&z->pager, block.addr, m->move->bytes, m->move->filled);
-    int freed = fh_heap_free(&z->heap, old->addr);
-    FH_ASSERT(freed == 0);
+    fh_zone_give_slot(z, old, m->move->filled);
     resize_settle(m, number, &block);
     fh_zone_set_filled(z, number, m->move->filled);
     return 0;

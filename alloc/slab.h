@@ -60,10 +60,10 @@ struct fh_slab {
     struct fh_slab_cache ***tenants; /* by tenant: NULL, or FH_SLAB_SIZES caches, NULL if none */
     uint32_t tenants_cap;
     struct fh_slab_cache *typed[FH_SLAB_TYPED_MAX]; /* by number - 1; NULL: none [I7] */
-    uint64_t *runs;       /* by number: a slab, or the next free number */
-    uint32_t runs_cap;    /* numbers there are */
-    uint32_t runs_used;   /* numbers that lead to a slab */
-    uint32_t free_number; /* first of the numbers that lead to none */
+    uint64_t *runs;                                 /* by number: a slab, or the next free number */
+    uint32_t runs_cap;                              /* numbers there are */
+    uint32_t runs_used;                             /* numbers that lead to a slab */
+    uint32_t free_number;                           /* first of the numbers that lead to none */
     uint64_t caches;
     uint64_t discarded_pages; /* since start */
 };

@@ -40,6 +40,7 @@ static void zone_discard(void *ctx, struct fh_page first, uint64_t pages)
     struct fh_zone *z = ctx;
     fh_pager_discard(&z->pager, first, pages);
     fh_pagetable_trim(&z->pager.table, first, pages);
+    fh_zone_unpoison(z, first, pages);
 }
 
 static bool zone_is_resident(void *ctx, struct fh_page page)
@@ -103,6 +104,9 @@ static struct fh_zone_opts opts_with_defaults(const struct fh_zone_opts *given)
         o.free_low_permille = 40;
         o.free_high_permille = 60;
     }
+#if defined(FH_DEEP_CHECKS) && FH_DEEP_CHECKS
+    o.debug = true;
+#endif
     return o;
 }
 
@@ -124,8 +128,13 @@ int fh_zone_init(struct fh_zone *z, const struct fh_zone_opts *given, uint64_t n
         goto out_heap;
     if ((rc = zone_init_names(z)) != 0)
         goto out_pager;
+    if ((rc = fh_zone_poison_init(z)) != 0)
+        goto out_names;
     return 0;
 
+out_names:
+    fh_directory_fini(&z->directory);
+    fh_objects_fini(&z->objects);
 out_pager:
     fh_pager_fini(&z->pager);
 out_heap:
@@ -141,6 +150,7 @@ void fh_zone_fini(struct fh_zone *z)
         (void)poll(&event, 1, 10);
         fh_io_reap(z->opts.io);
     }
+    fh_zone_poison_fini(z);
     fh_directory_fini(&z->directory);
     fh_objects_fini(&z->objects);
     fh_pager_fini(&z->pager);
@@ -223,8 +233,14 @@ uint64_t fh_zone_filled(const struct fh_zone *z, uint32_t number)
 
 void fh_zone_set_filled(struct fh_zone *z, uint32_t number, uint64_t filled)
 {
-    if (fh_objects_at(&z->objects, number)->small)
-        z->objects.filled[number] = (uint16_t)filled;
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    uint16_t before = z->objects.filled[number];
+
+    if (!o->small)
+        return;
+    if (filled < before)
+        fh_zone_poison(z, fh_object_addr(o, filled), before - filled);
+    z->objects.filled[number] = (uint16_t)filled;
 }
 
 int fh_zone_resolve(struct fh_zone *z, const struct fh_ref *ref, uint32_t *number,
@@ -311,6 +327,13 @@ static void heap_give(struct fh_zone *z, struct fh_addr addr)
     FH_ASSERT(rc == 0);
 }
 
+void fh_zone_give_slot(struct fh_zone *z, const struct fh_heap_block *block, uint64_t filled)
+{
+    FH_ASSERT(fh_zone_red_zone_is_clean(z, block, filled)); /* [P1] */
+    fh_zone_poison(z, block->addr, filled);
+    heap_give(z, block->addr);
+}
+
 void fh_zone_give_block(struct fh_zone *z, struct fh_addr addr, uint64_t room_bytes)
 {
     struct fh_page first = fh_page_of_addr(addr);
@@ -334,7 +357,7 @@ void fh_zone_drop(struct fh_zone *z, uint32_t number)
     if (o->name != 0)
         fh_directory_remove(&z->directory, o->name);
     if (block.in_slab)
-        heap_give(z, block.addr);
+        fh_zone_give_slot(z, &block, fh_zone_filled(z, number));
     else
         fh_zone_give_block(z, block.addr, block.room_bytes);
     fh_objects_give(&z->objects, number);
@@ -462,6 +485,8 @@ bool fh_zone_check(const struct fh_zone *z, FILE *why)
     parts = fh_objects_check(&z->objects, why) && parts;
     parts = fh_directory_check(&z->directory, why) && parts;
     parts = fh_caches_check(&z->caches, why) && parts;
+    if (parts)
+        fh_zone_poison_check(z, &r);
     for (uint32_t i = 1; i < z->objects.used_end; i++)
         if (fh_objects_at(&z->objects, i)->key != 0)
             check_object(z, i, &r);

@@ -46,6 +46,7 @@ struct fh_zone_opts {
     void *random_ctx;
     uint32_t hold_max; /* pages one request may hold; 0 = FH_HOLD_MAX. Tests use 2 */
     uint32_t free_min_permille, free_low_permille, free_high_permille; /* all 0 = 10, 40, 60 */
+    bool debug; /* poison freed bytes of slabs, check what is no object's; set in test builds */
 };
 
 enum { FH_ZONE_KEYS = 64 };
@@ -59,6 +60,7 @@ struct fh_zone {
     struct fh_objects objects;
     struct fh_directory directory;
     struct fh_caches caches;
+    uint64_t *stale; /* of debug, else NULL: a bit per page that may hold bytes of freed objects */
     uint64_t start_ms;           /* when it was made */
     uint64_t now_ms;             /* as of the last turn */
     uint64_t version;            /* the last version given out */

@@ -1,10 +1,11 @@
 /*
  * zone_private: what the parts of the zone share: zone.c, mutation.c, resize.c, reader.c, stage.c,
- * names.c, typed.c.
+ * names.c, typed.c, poison.c.
  */
 #ifndef FH_ALLOC_ZONE_PRIVATE_H
 #define FH_ALLOC_ZONE_PRIVATE_H
 
+#include "report.h"
 #include "zone.h"
 
 enum { FH_TICK_MS = 100 }; /* unit of an object's expiry */
@@ -25,6 +26,8 @@ FH_CHECKED int fh_zone_take_record(struct fh_zone *, uint32_t tenant, uint32_t *
 void fh_zone_drop(struct fh_zone *, uint32_t number);
 /* Empties a block of pages and gives it back, now or when the last view of it ends. */
 void fh_zone_give_block(struct fh_zone *, struct fh_addr, uint64_t room_bytes);
+/* Gives back a place in a slab, of which so many bytes were filled. */
+void fh_zone_give_slot(struct fh_zone *, const struct fh_heap_block *, uint64_t filled);
 uint64_t fh_zone_new_key(struct fh_zone *);
 void fh_zone_describe(const struct fh_zone *, uint32_t number, struct fh_object_view *out);
 
@@ -54,6 +57,21 @@ struct fh_move {
     uint64_t filled;  /* bytes saved */
     uint8_t bytes[FH_SLAB_SIZE_MAX];
 };
+
+/* --- poison.c: without opts.debug nothing happens, and all is clean --- */
+
+enum { FH_POISON = 0xdb };
+
+FH_CHECKED int fh_zone_poison_init(struct fh_zone *);
+void fh_zone_poison_fini(struct fh_zone *);
+/* These bytes of a slab are no object's any more. */
+void fh_zone_poison(struct fh_zone *, struct fh_addr start, uint64_t size);
+/* These pages are NOTHING now. */
+void fh_zone_unpoison(struct fh_zone *, struct fh_page first, uint64_t pages);
+/* Whether nobody wrote behind the filled part of an object's place. */
+bool fh_zone_red_zone_is_clean(const struct fh_zone *, const struct fh_heap_block *,
+                               uint64_t filled);
+void fh_zone_poison_check(const struct fh_zone *, struct fh_report *);
 
 /* A step of a RESIZE; the other mutations are in mutation.c. */
 FH_CHECKED int fh_zone_resize_step(struct fh_mutation *);

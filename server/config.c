@@ -383,6 +383,12 @@ enum {
     OPTION_KEYS = 512
 };
 
+/* Its flag may stand alone. */
+static bool row_is_switch(const struct config_row *row)
+{
+    return strcmp(row->choices, "off|on") == 0;
+}
+
 static void options_fill(struct option *options)
 {
     static const struct {
@@ -395,7 +401,9 @@ static void options_fill(struct option *options)
                  {"help", FH_VERB_HELP}};
 
     for (unsigned k = 0; k < FH_CONFIG_KEYS; k++)
-        *options++ = (struct option){rows[k].key, required_argument, NULL, OPTION_KEYS + (int)k};
+        *options++ = (struct option){
+            rows[k].key, row_is_switch(&rows[k]) ? optional_argument : required_argument, NULL,
+            OPTION_KEYS + (int)k};
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         *options++ =
             (struct option){verbs[i].name, no_argument, NULL, OPTION_VERBS + (int)verbs[i].verb};
@@ -434,7 +442,8 @@ static bool config_walk_flags(struct fh_config *c, int argc, char **argv, bool a
         else if (option >= OPTION_KEYS && apply) {
             char place[KEY_SIZE_MAX + 8];
             snprintf(place, sizeof place, "--%s", rows[option - OPTION_KEYS].key);
-            if (!config_set(c, (unsigned)(option - OPTION_KEYS), optarg, FH_FROM_FLAG, place))
+            if (!config_set(c, (unsigned)(option - OPTION_KEYS), optarg ? optarg : "on",
+                            FH_FROM_FLAG, place))
                 return false;
         } else if (option >= OPTION_VERBS && option < OPTION_KEYS)
             c->verb = (enum fh_config_verb)(option - OPTION_VERBS);

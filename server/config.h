@@ -62,7 +62,9 @@
       "events below it are not logged")                                                            \
     X(log_format, "log-format", CHOICE, "auto", 0, 0, "auto|text|json",                            \
       "auto = text on a terminal, else JSON lines")                                                \
-    X(node, "node", TEXT, "", 0, 0, "", "name of this node; empty = the host's")
+    X(node, "node", TEXT, "", 0, 0, "", "name of this node; empty = the host's")                   \
+    X(debug_alloc, "debug-alloc", CHOICE, "off", 0, 0, "off|on",                                   \
+      "watch red zones of small objects and poison freed ones; as a flag without a value: on")
 
 enum { FH_CONFIG_LIST_MAX = 16 };
 

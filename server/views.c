@@ -77,8 +77,9 @@ static json_t *name_text(const uint8_t *name, uint32_t size)
     size_t at = 0;
 
     for (uint32_t i = 0; i < size; i++)
-        at += (size_t)snprintf(text + at, sizeof text - at,
-                               name[i] > 0x20 && name[i] < 0x7f && name[i] != '\\' ? "%c" : "\\x%02x", name[i]);
+        at += (size_t)snprintf(
+            text + at, sizeof text - at,
+            name[i] > 0x20 && name[i] < 0x7f && name[i] != '\\' ? "%c" : "\\x%02x", name[i]);
     return json_stringn(text, at);
 }
 

@@ -286,6 +286,7 @@ static int zone_make_zone(struct fh_zone_thread *t)
         .free_min_permille = (uint32_t)config->free_min,
         .free_low_permille = (uint32_t)config->free_low,
         .free_high_permille = (uint32_t)config->free_high,
+        .debug = config->debug_alloc != 0,
     };
 
     return fh_zone_init(&t->zone, &opts, fh_clock_ms_of(fh_clock_ns()));

@@ -81,7 +81,8 @@ static const char *const other[FH_CONFIG_KEYS] = {"127.0.0.1:1,plain",
                                                   "none",
                                                   "debug",
                                                   "json",
-                                                  "some-node"};
+                                                  "some-node",
+                                                  "on"};
 
 static bool key_can_be_walked(unsigned k)
 {
@@ -96,6 +97,21 @@ static void assert_value(unsigned k, enum fh_config_origin origin)
     fh_config_value(&config, k, value, sizeof value);
     cr_assert_str_eq(value, other[k], "%s is %s", fh_config_key_name(k), value);
     cr_assert_eq(config.origin[k], origin);
+}
+
+Test(config, a_switch_may_stand_alone)
+{
+    cr_assert(load((char *[]){"farheapd", "--debug-alloc", "--node=n", NULL}), "%s",
+              config.problem);
+    cr_assert_eq(config.debug_alloc, 1u);
+    cr_assert_eq(config.origin[FH_KEY_debug_alloc], FH_FROM_FLAG);
+    fh_config_fini(&config);
+    fh_config_init(&config);
+    cr_assert(load((char *[]){"farheapd", "--debug-alloc=off", NULL}));
+    cr_assert_eq(config.debug_alloc, 0u);
+    fh_config_fini(&config);
+    fh_config_init(&config);
+    cr_assert_not(load((char *[]){"farheapd", "--debug-alloc=maybe", NULL}));
 }
 
 Test(config, every_default_is_a_good_value)
