@@ -2,7 +2,7 @@
  * bitset: a bitmap with summaries, to find its lowest set bit in one scan per level.
  *
  * Level 0 has a bit per item; a bit of level n + 1 is set if and only if the word of level n it
- * stands for is not 0. 2^18 items need three levels, 2^24 four.
+ * stands for is not 0. 2^18 items need three levels, 2^28 five.
  *
  * Units      items are 0-based; sizes are words of 64 bits.
  * Ownership  caller owns struct and words; the words must be zero at init.
@@ -16,7 +16,7 @@
 
 #include "bits.h"
 
-enum { FH_BITSET_LEVELS = 4, FH_BITSET_ITEMS_MAX = 1 << 24 };
+enum { FH_BITSET_LEVELS = 5, FH_BITSET_ITEMS_MAX = 1 << 30 };
 
 struct fh_bitset {
     uint64_t *level[FH_BITSET_LEVELS];

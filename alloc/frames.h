@@ -1,10 +1,9 @@
 /*
- * frames: the record of each 4 KiB of the region: how often it is referenced, which page it holds,
- * and its place in a queue. Free frames are kept in a last-in first-out list, so that warm ones are
- * used again first.
+ * frames: the record of each 4 KiB of the region: how often it is referenced, which page it holds, and its place in a
+ * queue. Free frames are kept as runs (frame_runs.h), so that a large body gets neighbours.
  *
- * A reference is held by each page-table entry that names the frame, by each hold of a request, and
- * by the I/O operation in flight on it. The last one given back frees the frame.
+ * A reference is held by each page-table entry that names the frame, by each hold of a request, and by the
+ * I/O operation in flight on it. The last one given back frees the frame.
  *
  * Threads    one zone thread.
  * Errors     -ENOMEM at init. FH_FRAME_NONE where no frame is free.
@@ -17,6 +16,7 @@
 #include <stdio.h>
 
 #include "assert.h"
+#include "frame_runs.h"
 #include "ids.h"
 #include "mem.h"
 
@@ -35,17 +35,18 @@ struct fh_frame_record {
     uint64_t dirty : 1; /* no valid copy in a slot */
     uint64_t busy : 1;  /* being written to swap or filled from it */
     uint64_t spare : 2;
-    uint32_t next, prev; /* in its queue; next alone: in the free list */
+    uint32_t next, prev; /* in its queue; of a frame being filled, next is the operation */
 };
 _Static_assert(sizeof(struct fh_frame_record) == 16, "engine budget: 16 B per frame");
 
 struct fh_frames {
     struct fh_mem *mem;
     struct fh_frame_record *records;
+    struct fh_frame_runs runs; /* of the free ones [I1] */
     uint32_t total;
-    uint32_t free;      /* frames with no reference [I1] */
-    uint32_t free_head; /* of the free list; UINT32_MAX = empty */
-    uint32_t untouched; /* frames from here on were never used: also free, not in the list */
+    uint32_t free;                              /* frames with no reference [I1] */
+    uint32_t untouched;                         /* no frame from here on was ever used */
+    uint64_t batches, batch_runs, batch_frames; /* asked for by take_many, and what they got */
 };
 
 FH_CHECKED int fh_frames_init(struct fh_frames *, struct fh_mem *, uint32_t total);
@@ -53,6 +54,10 @@ void fh_frames_fini(struct fh_frames *);
 
 /* A free frame with one reference, no page, in no queue; its bytes are whatever they were. */
 struct fh_frame fh_frames_take(struct fh_frames *);
+/*
+ * Up to `count` of them, as few runs of neighbours as can be had; how many. Each is as one from take.
+ */
+uint32_t fh_frames_take_many(struct fh_frames *, uint32_t count, struct fh_frame *out);
 /* One reference more. The caller has seen that refs is below FH_FRAME_REFS_MAX. */
 void fh_frames_hold(struct fh_frames *, struct fh_frame);
 /* One reference fewer; true when that freed the frame, which must then be in no queue and name no
@@ -66,7 +71,8 @@ static inline struct fh_frame_record *fh_frames_record(const struct fh_frames *f
 }
 
 struct fh_frames_stats {
-    uint64_t total, free, never_used; /* never_used: of the free ones, not backed by memory yet */
+    uint64_t total, free;
+    uint64_t batches, batch_runs, batch_frames; /* bodies received; runs and frames they got */
 };
 void fh_frames_stats(const struct fh_frames *, struct fh_frames_stats *out);
 bool fh_frames_check(const struct fh_frames *, FILE *why);

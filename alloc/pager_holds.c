@@ -417,8 +417,8 @@ int fh_pager_take(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, u
     h->call = call;
     h->count = (uint32_t)fh_min_u64(count, fh_min_u64(spare - keep, p->opts.hold_max));
     fh_list_push_back(&p->holds, &h->link);
-    for (uint32_t i = 0; i < h->count; i++)
-        h->frames[i] = fh_frames_take(&p->frames);
+    uint32_t taken = fh_frames_take_many(&p->frames, h->count, h->frames);
+    FH_ASSERT(taken == h->count); /* they were counted as free */
     return 0;
 }
 

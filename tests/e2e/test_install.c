@@ -105,17 +105,18 @@ Test(install, pkg_config_builds_the_example_against_the_archive)
 
 Test(install, cmake_builds_the_example_from_a_moved_prefix)
 {
-    cr_assert_eq(shell("mv prefix moved && mkdir project && cp $EXAMPLE project/hello.c &&"
-                       " printf '%%s\\n' 'cmake_minimum_required(VERSION 3.25)'"
-                       " 'project(hello LANGUAGES C)' 'find_package(farheap 0.1 REQUIRED)'"
-                       " 'add_executable(hello hello.c)'"
-                       " 'target_link_libraries(hello farheap::farheap)'"
-                       " 'add_executable(hello-static hello.c)'"
-                       " 'target_link_libraries(hello-static farheap::farheap_static)'"
-                       " > project/CMakeLists.txt &&"
-                       " cmake -S project -B project/build -DCMAKE_PREFIX_PATH=\"$PWD/moved\" &&"
-                       " cmake --build project/build"),
-                 0);
+    cr_assert_eq(
+        shell("mv prefix moved && mkdir project && cp $EXAMPLE project/hello.c &&"
+              " printf '%%s\\n' 'cmake_minimum_required(VERSION 3.25)'"
+              " 'project(hello LANGUAGES C)' 'find_package(farheap 0.1 REQUIRED)'"
+              " 'add_executable(hello hello.c)'"
+              " 'target_link_libraries(hello farheap::farheap)'"
+              " 'add_executable(hello-static hello.c)'"
+              " 'target_link_libraries(hello-static farheap::farheap_static)'"
+              " > project/CMakeLists.txt &&"
+              " cmake -G Ninja -S project -B project/build -DCMAKE_PREFIX_PATH=\"$PWD/moved\" &&"
+              " cmake --build project/build"),
+        0);
     expect_hello("project/build/hello");
     expect_hello("project/build/hello-static");
 }

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -235,16 +236,17 @@ bool server_process_log_has(const struct server_process *s, const char *text, in
 }
 
 /* The folder is flat: log, and whatever the server left. */
+static int entry_remove(const char *path, const struct stat *status, int kind, struct FTW *at)
+{
+    (void)status;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
 static void folder_remove(const char *path)
 {
-    struct dirent *entry;
-    DIR *folder = opendir(path);
-
-    while (folder && (entry = readdir(folder)) != NULL)
-        unlinkat(dirfd(folder), entry->d_name, 0);
-    if (folder)
-        closedir(folder);
-    rmdir(path);
+    (void)nftw(path, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 void server_process_fini(struct server_process *s)

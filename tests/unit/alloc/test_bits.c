@@ -65,7 +65,7 @@ Test(bitset, levels_are_as_many_as_the_items_need)
         {4096, 65, 2},
         {4097, 68, 3},
         {1 << 18, 4096 + 64 + 1, 3},
-        {FH_BITSET_ITEMS_MAX, (1 << 18) + 4096 + 64 + 1, 4},
+        {1 << 24, (1 << 18) + 4096 + 64 + 1, 4},
     };
     static uint64_t words[(1 << 18) + 4096 + 64 + 1];
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

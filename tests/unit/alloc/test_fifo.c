@@ -7,7 +7,7 @@
 
 #include "tests/support/rng.h"
 
-enum { TOTAL = 100 };
+enum { TOTAL = 128 };
 
 static struct fh_mem mem;
 static struct fh_frames frames;
