@@ -21,7 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PROBES = 64 }; /* objects tried when the chosen one is being written */
+enum {
+    PROBES = 64, /* objects tried when the chosen one is being written */
+    NAME_BYTES = 20,
+};
 
 /* Objects by handle are told from named ones in the record that --verify checks. */
 static const uint64_t HANDLE_OBJECT = UINT64_C(1) << 63;
@@ -147,12 +150,16 @@ static void workload_release(struct fh_workload *w, struct fh_request *r)
         atomic_fetch_sub(cell, UINT64_C(1) << 32);
 }
 
+/* Names are of one length, NAME_BYTES, unless seed or object need more. */
 static void request_name(const struct fh_workload *w, struct fh_request *r)
 {
-    int size = snprintf(r->name, sizeof(r->name), "bench/%llx/%llu",
-                        (unsigned long long)w->seed_name, (unsigned long long)r->object);
+    int prefix =
+        snprintf(r->name, sizeof(r->name), "bench/%llx/", (unsigned long long)w->seed_name);
+    int digits = prefix < NAME_BYTES ? NAME_BYTES - prefix : 1;
+    int size = snprintf(r->name + prefix, sizeof(r->name) - (size_t)prefix, "%0*llu", digits,
+                        (unsigned long long)r->object);
 
-    r->name_size = (size_t)size;
+    r->name_size = (size_t)(prefix + size);
 }
 
 /* The part of the object that a GET or READ asks for; all of it for the others. */

@@ -6,51 +6,16 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${FARHEAP_BUILD:?the folder of a build}"
 . tests/support/server.sh
+. tests/support/rivals.sh
 
 seconds=${1:-3}
 threads=2 # zones of farheapd, workers of memcached; Redis has one thread for commands by design
-redis_pid='' memcached_pid=''
 json=$(mktemp)
 
 cleanup() {
-    [[ -z $memcached_pid ]] || kill "$memcached_pid" 2>/dev/null || true
-    [[ -z $redis_pid ]] || kill "$redis_pid" 2>/dev/null || true
     rm -f "$json"
+    rivals_stop
     server_cleanup
-}
-
-free_port() {
-    local port
-    for _ in $(seq 50); do
-        port=$((20000 + RANDOM))
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
-    done
-    echo "no free port found" >&2
-    return 1
-}
-
-wait_for_port() {
-    for _ in $(seq 100); do
-        if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return; fi
-        sleep 0.05
-    done
-    echo "nothing listens on port $1" >&2
-    return 1
-}
-
-start_all() {
-    local as=()
-    server_start "$FARHEAP_BUILD" --memory=512MiB --swap-size=512MiB --zones=$threads
-    trap cleanup EXIT
-    memcached_port=$(free_port)
-    [[ $(id -u) != 0 ]] || as=(-u nobody)
-    memcached "${as[@]}" -l 127.0.0.1 -p "$memcached_port" -t $threads -m 512 &
-    memcached_pid=$!
-    redis_port=$(free_port)
-    redis-server --bind 127.0.0.1 --port "$redis_port" --save '' --appendonly no --daemonize no >/dev/null &
-    redis_pid=$!
-    wait_for_port "$memcached_port"
-    wait_for_port "$redis_port"
 }
 
 # The document's numbers, a line for each target: label, server CPU in us per operation, operations per second.
@@ -72,7 +37,9 @@ measure() { # SIZE KEYS PIPELINE OP
         $(numbers | awk '{ cpu[NR] = $2; rate[NR] = $3 } END { print cpu[1], cpu[2], cpu[3], rate[1], rate[2], rate[3] }')
 }
 
-start_all
+server_start "$FARHEAP_BUILD" --memory=512MiB --swap-size=512MiB --zones=$threads
+trap cleanup EXIT
+rivals_start 512 $threads
 printf 'server CPU per operation and operations per second; 4 connections, closed loop, loopback, %d CPUs shared with the client\n' "$(nproc)"
 printf 'farheapd: %d zones; %s: %d workers; %s: no persistence\n' $threads "$(memcached -V)" $threads \
     "$(redis-server --version | cut -d' ' -f1-3)"
