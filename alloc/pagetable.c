@@ -1,9 +1,9 @@
 /*
  * Theory.  The space has 2^36 pages, its page table one word for each; as one array it would be 512
  * GiB of addresses. It is a tree of three levels: an entry per arena, lazily touched; for an arena
- * with a page in it 4096 pointers; and leaves of 64 words. A leaf is half a KiB, so a lone page in
- * the middle of a terabyte costs an eighth of itself in books, and pages side by side 8 bytes and a
- * quarter.
+ * with a page in it 4096 pointers; and leaves of 64 words. A leaf is half a KiB, so a lone page
+ * costs an eighth of itself in books, the first one of its arena the 32 KiB of pointers besides,
+ * and pages side by side 8 bytes and a quarter.
  *
  *   page   35 ........... 18 17 ........... 6 5 ....... 0
  *          tables            leaves           entries

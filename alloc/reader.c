@@ -1,7 +1,7 @@
 /*
  * Theory.  A read is the bytes of one moment. If it fits one window, the moment is when its pages
  * are held: the frames stay as they are until they are released, whatever is written meanwhile. If
- * it does not, the entries of the whole range are copied into a view at once, a few nanoseconds a
+ * it does not, the entries of the whole range are copied into a view at once, some ten nanoseconds a
  * page; the windows are then held one after the other from the view, which nobody writes. A view
  * holds no frame by itself between windows that could not be evicted: a peer that does not read
  * costs addresses and swap, not memory.
