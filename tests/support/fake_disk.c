@@ -138,6 +138,94 @@ static int transfer_move(struct fh_fake_disk *d, struct fh_transfer *t, enum fh_
     return 0;
 }
 
+/* --- files --- */
+
+static struct fh_fake_file *file_of(struct fh_fake_disk *d, int fd)
+{
+    struct fh_fake_file *f = d->files;
+
+    while (f && f->fd != fd)
+        f = f->next;
+    return f;
+}
+
+/* Moves up to `limit` bytes; the end of the file, and that limit, are -EIO. */
+static int file_move(struct fh_fake_file *f, const struct fh_transfer *t, uint64_t limit)
+{
+    uint64_t at = t->offset;
+
+    for (uint32_t i = 0; i < t->iov_count; i++) {
+        uint8_t *bytes = t->iov[i].iov_base;
+        uint64_t size = t->iov[i].iov_len;
+        uint64_t room = at < f->size ? f->size - at : 0;
+        uint64_t part = size < room ? size : room;
+        part = part < limit ? part : limit;
+        if (t->kind == FH_IO_WRITE)
+            memcpy(f->bytes + at, bytes, part);
+        else
+            memcpy(bytes, f->bytes + at, part);
+        f->written_bytes += t->kind == FH_IO_WRITE ? part : 0;
+        at += part;
+        limit -= part;
+        if (part < size)
+            return -EIO;
+    }
+    return 0;
+}
+
+static int file_perform(struct fh_fake_disk *d, struct fh_fake_file *f, struct fh_transfer *t)
+{
+    enum fh_disk_fault fault = fault_draw(d, t->kind);
+
+    f->reads += t->kind == FH_IO_READ;
+    f->writes += t->kind == FH_IO_WRITE;
+    f->syncs += t->kind == FH_IO_DATASYNC;
+    if (fault == FH_DISK_EIO || fault == FH_DISK_ENOSPC || fault == FH_DISK_SHORT)
+        d->injected[fault]++;
+    if (fault == FH_DISK_EIO || (fault == FH_DISK_SHORT && t->kind == FH_IO_DATASYNC))
+        return -EIO;
+    if (fault == FH_DISK_ENOSPC)
+        return -ENOSPC;
+    if (t->kind == FH_IO_DATASYNC) {
+        memcpy(f->safe, f->bytes, f->size);
+        return 0;
+    }
+    return file_move(f, t, fault == FH_DISK_SHORT ? rng_below(&d->random, PAGE) : UINT64_MAX);
+}
+
+struct fh_fake_file *fh_fake_disk_file(struct fh_fake_disk *d, uint64_t size)
+{
+    struct fh_fake_file *f = calloc(1, sizeof(*f));
+
+    if (!f)
+        return NULL;
+    f->size = size;
+    f->bytes = calloc(1, size + 1);
+    f->safe = calloc(1, size + 1);
+    f->fd = f->bytes && f->safe ? eventfd(0, EFD_CLOEXEC) : -1;
+    if (f->fd < 0) {
+        free(f->bytes);
+        free(f->safe);
+        free(f);
+        return NULL;
+    }
+    f->next = d->files;
+    d->files = f;
+    return f;
+}
+
+static void files_free(struct fh_fake_disk *d)
+{
+    struct fh_fake_file *f;
+
+    while ((f = d->files) != NULL) {
+        d->files = f->next;
+        free(f->bytes);
+        free(f->safe);
+        free(f);
+    }
+}
+
 static int transfer_perform(struct fh_fake_disk *d, struct fh_transfer *t)
 {
     uint64_t pages = transfer_pages(t);
@@ -145,6 +233,9 @@ static int transfer_perform(struct fh_fake_disk *d, struct fh_transfer *t)
 
     if (planned_to_fail || d->dead[t->kind])
         return -EIO;
+    struct fh_fake_file *file = file_of(d, t->fd);
+    if (file)
+        return file_perform(d, file, t);
     if (!disk_grow(d, t->offset / PAGE + pages))
         return -ENOMEM;
     enum fh_disk_fault fault = fault_draw(d, t->kind);
@@ -230,6 +321,7 @@ static void disk_destroy(struct fh_io *io)
 {
     struct fh_fake_disk *d = disk_of(io);
     close(io->event_fd);
+    files_free(d);
     free(d->pages);
     free(d);
 }

@@ -1,7 +1,7 @@
 /*
- * fake_disk: an I/O backend that keeps its file in memory and misbehaves as told. The descriptor of
- * a transfer is ignored: one disk is one file. The same seed and the same calls give the same
- * faults.
+ * fake_disk: an I/O backend that keeps its files in memory and misbehaves as told. Besides one file
+ * without a name, for swap, there are those made by fh_fake_disk_file; a transfer is theirs when it
+ * has their descriptor. The same seed and the same calls give the same faults.
  *
  * Ownership  create to fh_io_destroy(&disk->io).
  * Threads    one.
@@ -30,6 +30,16 @@ enum fh_disk_fault {
 
 struct fh_disk_page;
 
+/* A file with a size, as the exports have: what it holds now, and what a power cut would leave. Only
+ * EIO, ENOSPC and SHORT happen to it: it has no tags that would tell of the others. */
+struct fh_fake_file {
+    int fd; /* a real one, of nothing; whoever got it closes it */
+    uint64_t size;
+    uint8_t *bytes, *safe; /* safe: as of the last sync */
+    uint64_t reads, writes, syncs, written_bytes;
+    struct fh_fake_file *next;
+};
+
 struct fh_fake_disk {
     struct fh_io io;
     /* knobs, to be turned at any time */
@@ -51,11 +61,15 @@ struct fh_fake_disk {
     struct fh_list pending;
     struct fh_disk_page *pages;
     uint64_t page_count;
+    struct fh_fake_file *files;
 };
 
 /* NULL: no memory. */
 struct fh_fake_disk *fh_fake_disk_create(uint64_t seed);
 /* The 4 KiB of the image at a multiple of it, to be looked at and broken; NULL if never written. */
 uint8_t *fh_fake_disk_page(struct fh_fake_disk *, uint64_t offset);
+/* A file of zeros, which lives as long as the disk; NULL: no memory. Its size may be lowered later, as
+ * if somebody else had cut it. */
+struct fh_fake_file *fh_fake_disk_file(struct fh_fake_disk *, uint64_t size);
 
 #endif
