@@ -402,9 +402,12 @@ static void slab_trim_cache(struct fh_slab *s, struct fh_slab_cache *c)
         slab_close_run(s, run);
 }
 
-static void slab_trim_tenant(struct fh_slab *s, uint32_t tenant)
+/* Tenants without caches are passed in one step, the others in one per size. */
+static uint32_t slab_trim_tenant(struct fh_slab *s, uint32_t tenant)
 {
     uint32_t left = 0;
+    if (!s->tenants[tenant])
+        return 1;
     for (uint32_t i = 0; i < FH_SLAB_SIZES; i++) {
         struct fh_slab_cache *c = s->tenants[tenant][i];
         if (!c)
@@ -417,16 +420,28 @@ static void slab_trim_tenant(struct fh_slab *s, uint32_t tenant)
     }
     if (left == 0)
         slab_drop_tenant(s, tenant);
+    return FH_SLAB_SIZES;
+}
+
+bool fh_slab_trim_some(struct fh_slab *s, uint32_t *cursor, uint32_t looks)
+{
+    uint32_t looked = 0;
+    while (*cursor < s->tenants_cap && looked < looks)
+        looked += slab_trim_tenant(s, (*cursor)++);
+    if (looked >= looks)
+        return true;
+    for (uint32_t i = 0; i < FH_SLAB_TYPED_MAX; i++)
+        if (s->typed[i])
+            slab_trim_cache(s, s->typed[i]);
+    *cursor = 0;
+    return false;
 }
 
 void fh_slab_trim(struct fh_slab *s)
 {
-    for (uint32_t t = 0; t < s->tenants_cap; t++)
-        if (s->tenants[t])
-            slab_trim_tenant(s, t);
-    for (uint32_t i = 0; i < FH_SLAB_TYPED_MAX; i++)
-        if (s->typed[i])
-            slab_trim_cache(s, s->typed[i]);
+    uint32_t cursor = 0;
+    while (fh_slab_trim_some(s, &cursor, UINT32_MAX))
+        ;
 }
 
 /* --- typed caches --- */

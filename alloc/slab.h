@@ -118,6 +118,9 @@ FH_CHECKED int fh_slab_find(const struct fh_slab *, uint32_t number, struct fh_a
 
 /* Gives back the empty slabs kept, and caches without slabs. */
 void fh_slab_trim(struct fh_slab *);
+/* The same in slices, from tenant *cursor on, 0 at first; ends after about `looks` caches looked at.
+ * True: more is left, *cursor is where to go on. False: that was all, *cursor is 0 again. */
+bool fh_slab_trim_some(struct fh_slab *, uint32_t *cursor, uint32_t looks);
 
 void fh_slab_stats(const struct fh_slab *, struct fh_slab_stats *out);
 /* The next cache that has slabs, by tenant and size, then every typed one; *cursor is 0 at first.

@@ -124,6 +124,7 @@ int fh_zone_init(struct fh_zone *z, const struct fh_zone_opts *given, uint64_t n
                                                             .ctx = z})) != 0)
         return rc;
     fh_caches_init(&z->caches, &z->mem, &z->heap.slab);
+    fh_reap_init(&z->reap, &z->heap, now_ms);
     if ((rc = zone_init_pager(z)) != 0)
         goto out_heap;
     if ((rc = zone_init_names(z)) != 0)
@@ -174,6 +175,12 @@ static void zone_expire(struct fh_zone *z)
     }
 }
 
+/* Frames are being made free, or nothing new can be taken in. */
+static bool zone_is_pressed(const struct fh_zone *z)
+{
+    return z->reclaim.running || fh_pager_admit(&z->pager, 1) != 0;
+}
+
 bool fh_zone_turn(struct fh_zone *z, uint64_t now_ms)
 {
     bool new_tick = now_ms / FH_TICK_MS != z->now_ms / FH_TICK_MS;
@@ -184,6 +191,7 @@ bool fh_zone_turn(struct fh_zone *z, uint64_t now_ms)
         zone_expire(z);
     fh_pager_pump(&z->pager);
     bool more = fh_reclaim_turn(&z->reclaim, now_ms);
+    more = fh_reap_turn(&z->reap, zone_is_pressed(z), now_ms) || more;
     fh_pager_pump(&z->pager);
     fh_io_flush(z->opts.io);
     return more;
@@ -440,6 +448,7 @@ void fh_zone_stats(const struct fh_zone *z, struct fh_zone_stats *out)
     fh_pager_stats(&z->pager, &out->pager);
     fh_reclaim_stats(&z->reclaim, &out->reclaim);
     fh_heap_stats(&z->heap, &out->heap);
+    fh_reap_stats(&z->reap, &out->reap);
 }
 
 static void check_typed(const struct fh_zone *z, uint32_t number, const struct fh_heap_block *block,
@@ -482,6 +491,7 @@ bool fh_zone_check(const struct fh_zone *z, FILE *why)
 
     parts = fh_pager_check(&z->pager, why) && parts;
     parts = fh_reclaim_check(&z->reclaim, why) && parts;
+    parts = fh_reap_check(&z->reap, why) && parts;
     parts = fh_objects_check(&z->objects, why) && parts;
     parts = fh_directory_check(&z->directory, why) && parts;
     parts = fh_caches_check(&z->caches, why) && parts;
@@ -500,6 +510,7 @@ void fh_zone_dump(const struct fh_zone *z, FILE *out)
     fh_directory_dump(&z->directory, out);
     fh_caches_dump(&z->caches, out);
     fh_heap_dump(&z->heap, out);
+    fh_reap_dump(&z->reap, out);
     fh_reclaim_dump(&z->reclaim, out);
     fh_pager_dump(&z->pager, out);
 }

@@ -31,6 +31,7 @@
 #include "mem.h"
 #include "objects.h"
 #include "pager.h"
+#include "reap.h"
 #include "reclaim.h"
 
 struct fh_zone_opts {
@@ -57,6 +58,7 @@ struct fh_zone {
     struct fh_heap heap;
     struct fh_pager pager;
     struct fh_reclaim reclaim;
+    struct fh_reap reap;
     struct fh_objects objects;
     struct fh_directory directory;
     struct fh_caches caches;
@@ -310,6 +312,7 @@ struct fh_zone_stats {
     struct fh_pager_stats pager;     /* frames, pages by state, faults by kind, parked, swap */
     struct fh_reclaim_stats reclaim; /* pages reclaimed by kind, pressure state */
     struct fh_heap_stats heap;
+    struct fh_reap_stats reap;             /* what of the heap was given back */
     uint64_t objects, names, object_bytes; /* live objects, of them named, sum of sizes */
     uint64_t expired, metadata_bytes;
     const char *io_backend;

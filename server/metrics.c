@@ -398,6 +398,8 @@ static void print_slabs(const struct metrics_text *t)
     print_slab_family(t, slabs, 3);
     family(t->out, "slab_objects", "gauge", "Objects of slabs by cache and state.");
     print_slab_family(t, objects, 2);
+    per_zone(t, "slabs_reaped_total", "counter",
+             "Empty slabs given back when idle or short of memory.", FIELD(engine.reap.slabs));
 }
 
 static void print_objects(const struct metrics_text *t)

@@ -281,7 +281,7 @@ struct view_sums {
     struct fh_space_stats space;
     struct fh_slab_stats slab;
     uint64_t objects, names, object_bytes, metadata_bytes;
-    uint64_t requests, connections, slab_caches;
+    uint64_t requests, connections, slab_caches, slabs_reaped;
     uint64_t swap_total, swap_used, swap_quarantined;
     bool direct;
     const char *buddy;
@@ -316,6 +316,7 @@ static void sum_heap(struct view_sums *sum, const struct fh_heap_stats *h)
         sum->space.largest_free_pages = h->space.largest_free_pages;
     sum->slab_caches += h->slab.caches;
     sum->slab.slabs += h->slab.slabs;
+    sum->slab.empty += h->slab.empty;
     sum->slab.used += h->slab.used;
     sum->slab.free += h->slab.free;
     sum->slab.pages += h->slab.pages;
@@ -327,6 +328,7 @@ static void sum_zone(struct view_sums *sum, const struct fh_figures *f)
 
     sum_pager(sum, &e->pager);
     sum_heap(sum, &e->heap);
+    sum->slabs_reaped += e->reap.slabs;
     sum->reclaim.clean += e->reclaim.clean;
     sum->reclaim.dirty += e->reclaim.dirty;
     sum->reclaim.zero += e->reclaim.zero;
@@ -408,6 +410,8 @@ static void info_objects(json_t *document, const struct view_sums *sum)
     put(o, "used_objects", sum->slab.used);
     put(o, "free_objects", sum->slab.free);
     put(o, "pages", sum->slab.pages);
+    put(o, "empty", sum->slab.empty);
+    put(o, "reaped", sum->slabs_reaped);
 }
 
 static json_t *info_document(const struct fh_node_figures *node, const struct view_sums *sum,
