@@ -85,6 +85,23 @@ void fh_fifo_remove(struct fh_fifo *f, struct fh_frame frame)
     r->queue = FH_QUEUE_NONE;
 }
 
+void fh_fifo_replace(struct fh_fifo *f, struct fh_frame from, struct fh_frame to)
+{
+    const struct fh_frame_record *r = fh_frames_record(f->frames, to);
+
+    FH_ASSERT(r->queue != FH_QUEUE_NONE);
+    struct fh_fifo_queue *q = fifo_queue(f, r->queue);
+    if (r->prev != FIFO_END)
+        f->frames->records[r->prev].next = to.v;
+    else
+        q->head = to.v;
+    if (r->next != FIFO_END)
+        f->frames->records[r->next].prev = to.v;
+    else
+        q->tail = to.v;
+    fh_frames_record(f->frames, from)->queue = FH_QUEUE_NONE;
+}
+
 void fh_fifo_touch(struct fh_fifo *f, struct fh_frame frame)
 {
     struct fh_frame_record *r = fh_frames_record(f->frames, frame);
@@ -149,7 +166,8 @@ static void check_linked(const struct fh_fifo *f, struct fh_report *r)
 {
     uint32_t linked = 0;
 
-    for (uint32_t i = 0; i < f->frames->untouched; i++)
+    for (uint32_t i = fh_frames_next_touched(f->frames, 0); i < f->frames->span;
+         i = fh_frames_next_touched(f->frames, i + 1))
         linked += f->frames->records[i].queue != FH_QUEUE_NONE;
     if (linked != f->small.count + f->main.count)
         fh_report(r, "[I1] %u frames name a queue, %u are in one", linked,

@@ -37,6 +37,8 @@ void fh_fifo_insert(struct fh_fifo *, struct fh_frame, bool epoch_known, uint32_
 void fh_fifo_insert_main(struct fh_fifo *, struct fh_frame);
 /* Takes a frame out of its queue, if it is in one. */
 void fh_fifo_remove(struct fh_fifo *, struct fh_frame);
+/* `to`, whose record is a copy of that of `from`, takes its place in the queue. */
+void fh_fifo_replace(struct fh_fifo *, struct fh_frame from, struct fh_frame to);
 /* Notes a touch: no list is changed. */
 void fh_fifo_touch(struct fh_fifo *, struct fh_frame);
 /*

@@ -42,34 +42,32 @@ static void runs_remove(struct fh_frame_runs *r, uint32_t order, uint64_t item)
     r->runs[order]--;
 }
 
-/* The longest run that may start at a frame and ends within the region. */
-static uint32_t order_at(uint32_t frame, uint32_t total)
+/* The longest run that may start at a frame and ends before `end`. */
+static uint32_t order_at(uint32_t frame, uint32_t end)
 {
     uint32_t order = frame == 0 ? ORDER_TOP : (uint32_t)__builtin_ctz(frame);
-    uint32_t fits = fh_log2_floor(total - frame);
+    uint32_t fits = fh_log2_floor(end - frame);
 
     order = order < ORDER_TOP ? order : ORDER_TOP;
     return order < fits ? order : fits;
 }
 
-int fh_frame_runs_init(struct fh_frame_runs *r, struct fh_mem *mem, uint32_t total)
+int fh_frame_runs_init(struct fh_frame_runs *r, struct fh_mem *mem, uint32_t span)
 {
     uint64_t words = 0;
 
-    *r = (struct fh_frame_runs){.mem = mem, .total = total};
+    *r = (struct fh_frame_runs){.mem = mem, .span = span};
     for (uint32_t k = 0; k < FH_FRAME_ORDERS; k++)
-        words += fh_bitset_words(order_items(total, k));
+        words += fh_bitset_words(order_items(span, k));
     r->words_size = words * sizeof(*r->words);
     r->words = fh_mem_map(mem, r->words_size);
     if (!r->words)
         return -ENOMEM;
     words = 0;
     for (uint32_t k = 0; k < FH_FRAME_ORDERS; k++) {
-        fh_bitset_init(&r->free[k], r->words + words, order_items(total, k));
-        words += fh_bitset_words(order_items(total, k));
+        fh_bitset_init(&r->free[k], r->words + words, order_items(span, k));
+        words += fh_bitset_words(order_items(span, k));
     }
-    for (uint32_t frame = 0; frame < total; frame += 1u << order_at(frame, total))
-        runs_add(r, order_at(frame, total), frame >> order_at(frame, total));
     return 0;
 }
 
@@ -108,19 +106,74 @@ uint32_t fh_frame_runs_take(struct fh_frame_runs *r, uint32_t order, uint32_t *f
     return 1u << k;
 }
 
-void fh_frame_runs_give(struct fh_frame_runs *r, uint32_t frame)
+/* A run is free; it joins its buddy while that is free too. */
+static void runs_join(struct fh_frame_runs *r, uint32_t k, uint64_t item)
 {
-    uint64_t item = frame;
-    uint32_t k = 0;
-
-    FH_ASSERT(frame < r->total);
-    while (k < ORDER_TOP && (item ^ 1) < order_items(r->total, k) &&
+    while (k < ORDER_TOP && (item ^ 1) < order_items(r->span, k) &&
            fh_bitset_has(&r->free[k], item ^ 1)) {
         runs_remove(r, k, item ^ 1);
         item >>= 1;
         k++;
     }
     runs_add(r, k, item);
+}
+
+void fh_frame_runs_give(struct fh_frame_runs *r, uint32_t frame)
+{
+    FH_ASSERT(frame < r->span);
+    runs_join(r, 0, frame);
+}
+
+void fh_frame_runs_add(struct fh_frame_runs *r, uint32_t first, uint32_t count)
+{
+    uint32_t end = first + count;
+
+    FH_ASSERT(end <= r->span);
+    for (uint32_t frame = first; frame < end;) {
+        uint32_t order = order_at(frame, end);
+        runs_join(r, order, frame >> order);
+        frame += 1u << order;
+    }
+}
+
+/* The order of the free run a frame lies in; FH_FRAME_ORDERS: none. */
+static uint32_t runs_order_of(const struct fh_frame_runs *r, uint32_t frame)
+{
+    uint32_t k = 0;
+
+    while (k < FH_FRAME_ORDERS && !fh_bitset_has(&r->free[k], frame >> k))
+        k++;
+    return k;
+}
+
+/* Takes the free run of a frame out; what of it lies outside [first, end) stays free. Returns where what is out ends. */
+static uint32_t runs_cut(struct fh_frame_runs *r, uint32_t k, uint32_t frame, uint32_t first,
+                         uint32_t end)
+{
+    uint64_t item = frame >> k;
+
+    runs_remove(r, k, item);
+    while (item << k < first || (item + 1) << k > end) {
+        k--;
+        item = frame >> k;
+        runs_add(r, k, item ^ 1);
+    }
+    return (uint32_t)((item + 1) << k);
+}
+
+uint32_t fh_frame_runs_remove(struct fh_frame_runs *r, uint32_t first, uint32_t count)
+{
+    uint32_t end = first + count;
+    uint32_t removed = 0;
+
+    FH_ASSERT(end <= r->span);
+    for (uint32_t frame = first; frame < end;) {
+        uint32_t k = runs_order_of(r, frame);
+        uint32_t next = k < FH_FRAME_ORDERS ? runs_cut(r, k, frame, first, end) : frame + 1;
+        removed += k < FH_FRAME_ORDERS ? next - frame : 0;
+        frame = next;
+    }
+    return removed;
 }
 
 void fh_frame_runs_stats(const struct fh_frame_runs *r, struct fh_frame_runs_stats *out)
@@ -143,14 +196,14 @@ static bool run_is_covered(const struct fh_frame_runs *r, uint32_t order, uint64
 
 static void check_order(const struct fh_frame_runs *r, uint32_t order, struct fh_report *report)
 {
-    uint64_t items = order_items(r->total, order);
+    uint64_t items = order_items(r->span, order);
     uint64_t count = 0;
 
     for (uint64_t i = 0; i < items; i++) {
         if (!fh_bitset_has(&r->free[order], i))
             continue;
         count++;
-        if (run_is_covered(r, order, i) || ((i + 1) << order) > r->total)
+        if (run_is_covered(r, order, i) || ((i + 1) << order) > r->span)
             fh_report(report, "[I1] order %u item %" PRIu64 ": overlaps another, or the end", order,
                       i);
         if (order < ORDER_TOP && (i ^ 1) < items && fh_bitset_has(&r->free[order], i ^ 1))

@@ -28,7 +28,7 @@ struct fh_frame_runs {
     struct fh_bitset
         free[FH_FRAME_ORDERS]; /* item i of order k: frames i << k and on are a free run [I1] */
     uint64_t runs[FH_FRAME_ORDERS]; /* items in each set [I2] */
-    uint32_t total;
+    uint32_t span;                  /* no frame from here on */
 };
 
 struct fh_frame_runs_stats {
@@ -36,7 +36,8 @@ struct fh_frame_runs_stats {
     uint64_t free_frames;
 };
 
-FH_CHECKED int fh_frame_runs_init(struct fh_frame_runs *, struct fh_mem *, uint32_t total);
+/* For frames 0 .. span - 1, none of which is free yet. */
+FH_CHECKED int fh_frame_runs_init(struct fh_frame_runs *, struct fh_mem *, uint32_t span);
 void fh_frame_runs_fini(struct fh_frame_runs *);
 
 /*
@@ -46,6 +47,10 @@ void fh_frame_runs_fini(struct fh_frame_runs *);
 uint32_t fh_frame_runs_take(struct fh_frame_runs *, uint32_t order, uint32_t *first);
 /* A frame is free; it joins its free neighbours. */
 void fh_frame_runs_give(struct fh_frame_runs *, uint32_t frame);
+/* Frames that were not, are free. O(count / FH_FRAME_RUN_MAX * orders). */
+void fh_frame_runs_add(struct fh_frame_runs *, uint32_t first, uint32_t count);
+/* Those of the frames that are free are so no longer; how many. O(count * orders) at worst. */
+uint32_t fh_frame_runs_remove(struct fh_frame_runs *, uint32_t first, uint32_t count);
 
 void fh_frame_runs_stats(const struct fh_frame_runs *, struct fh_frame_runs_stats *out);
 bool fh_frame_runs_check(const struct fh_frame_runs *, FILE *why);

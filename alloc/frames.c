@@ -3,10 +3,23 @@
  * smallest runs, the lowest first, so long runs stay whole for large bodies and the records of a region that is
  * not used up are never touched.
  *
+ * The region is cut into chunks of 512 frames, of which the zone owns some. To own a chunk is to have its frames among
+ * the free; to let it go is to take the free ones out, and to keep out those that become free later, until none
+ * is in use. So who takes frames need not know about chunks at all.
+ *
+ *   ABSENT --own--> OWNED --leave--> LEAVING --last frame released, part--> ABSENT
+ *                     ^                 |
+ *                     +------stay-------+
+ *
+ * The records of a chunk of 512 frames are two whole pages of the array, which go with it; so an array for the largest
+ * region costs what is owned of it.
+ *
  * Invariants
- *   [I1] free == frames in free runs == frames with refs 0
- *   [I2] a free frame is in no queue, names no page, is neither dirty nor busy
- *   [I3] no frame from `untouched` on has references
+ *   [I1] free == frames in free runs == frames of owned chunks with refs 0
+ *   [I2] a frame without references is in no queue, names no page, is neither dirty nor busy
+ *   [I3] no frame from `touched` of its chunk on has references; an absent chunk has size, used and touched 0
+ *   [I4] total is the sum of the sizes of owned chunks, leaving that of the used of leaving ones; used of a
+ *        chunk is the number of its frames with references
  */
 #include "frames.h"
 
@@ -16,14 +29,23 @@
 #include "bits.h"
 #include "report.h"
 
-int fh_frames_init(struct fh_frames *f, struct fh_mem *mem, uint32_t total)
+static void frames_give_books(struct fh_frames *f)
 {
-    *f = (struct fh_frames){.mem = mem, .total = total, .free = total};
-    f->records = fh_mem_map(mem, (size_t)total * sizeof(*f->records));
-    if (f->records && fh_frame_runs_init(&f->runs, mem, total) == 0)
-        return 0;
-    fh_mem_unmap(mem, f->records, (size_t)total * sizeof(*f->records));
+    fh_mem_unmap(f->mem, f->records, (size_t)f->span * sizeof(*f->records));
+    fh_mem_unmap(f->mem, f->chunks, (size_t)fh_frames_chunk_count(f) * sizeof(*f->chunks));
     f->records = NULL;
+    f->chunks = NULL;
+}
+
+int fh_frames_init(struct fh_frames *f, struct fh_mem *mem, uint32_t span, uint32_t chunk_order)
+{
+    FH_ASSERT(chunk_order <= FH_CHUNK_ORDER);
+    *f = (struct fh_frames){.mem = mem, .span = span, .chunk_order = chunk_order};
+    f->records = fh_mem_map(mem, (size_t)span * sizeof(*f->records));
+    f->chunks = fh_mem_map(mem, (size_t)fh_frames_chunk_count(f) * sizeof(*f->chunks));
+    if (f->records && f->chunks && fh_frame_runs_init(&f->runs, mem, span) == 0)
+        return 0;
+    frames_give_books(f);
     return -ENOMEM;
 }
 
@@ -32,14 +54,103 @@ void fh_frames_fini(struct fh_frames *f)
     if (!f->records)
         return;
     fh_frame_runs_fini(&f->runs);
-    fh_mem_unmap(f->mem, f->records, (size_t)f->total * sizeof(*f->records));
-    f->records = NULL;
+    frames_give_books(f);
 }
+
+/* --- chunks --- */
+
+static struct fh_chunk *frames_chunk_of(struct fh_frames *f, uint32_t frame)
+{
+    return &f->chunks[frame >> f->chunk_order];
+}
+
+void fh_frames_own(struct fh_frames *f, uint32_t chunk, uint32_t size)
+{
+    struct fh_chunk *c = &f->chunks[chunk];
+
+    FH_ASSERT(c->state != FH_CHUNK_LEAVING);
+    FH_ASSERT(size > c->size);
+    FH_ASSERT(size <= fh_frames_chunk_room(f, chunk));
+    fh_frame_runs_add(&f->runs, (chunk << f->chunk_order) + c->size, size - c->size);
+    f->total += size - c->size;
+    f->free += size - c->size;
+    c->size = (uint16_t)size;
+    c->state = FH_CHUNK_OWNED;
+}
+
+void fh_frames_leave(struct fh_frames *f, uint32_t chunk)
+{
+    struct fh_chunk *c = &f->chunks[chunk];
+    uint32_t removed = fh_frame_runs_remove(&f->runs, chunk << f->chunk_order, c->size);
+
+    FH_ASSERT(c->state == FH_CHUNK_OWNED);
+    FH_ASSERT(removed + c->used == c->size);
+    f->total -= c->size;
+    f->free -= removed;
+    f->leaving += c->used;
+    c->state = FH_CHUNK_LEAVING;
+}
+
+void fh_frames_stay(struct fh_frames *f, uint32_t chunk)
+{
+    struct fh_chunk *c = &f->chunks[chunk];
+    uint32_t first = chunk << f->chunk_order;
+
+    FH_ASSERT(c->state == FH_CHUNK_LEAVING);
+    for (uint32_t i = first; i < first + c->size; i++)
+        if (f->records[i].refs == 0)
+            fh_frame_runs_give(&f->runs, i);
+    f->total += c->size;
+    f->free += (uint32_t)(c->size - c->used);
+    f->leaving -= c->used;
+    c->state = FH_CHUNK_OWNED;
+}
+
+void fh_frames_part(struct fh_frames *f, uint32_t chunk)
+{
+    struct fh_chunk *c = &f->chunks[chunk];
+    uint64_t bytes = sizeof(*f->records) << f->chunk_order;
+
+    FH_ASSERT(c->state == FH_CHUNK_LEAVING);
+    FH_ASSERT(c->used == 0);
+    if (c->touched > 0 && bytes % FH_PAGE_SIZE == 0)
+        fh_mem_forget(&f->records[chunk << f->chunk_order],
+                      fh_frames_chunk_room(f, chunk) * sizeof(*f->records));
+    *c = (struct fh_chunk){.state = FH_CHUNK_ABSENT};
+}
+
+uint32_t fh_frames_emptiest(const struct fh_frames *f)
+{
+    uint32_t best = UINT32_MAX;
+
+    for (uint32_t i = fh_frames_chunk_count(f); i-- > 0;)
+        if (f->chunks[i].state == FH_CHUNK_OWNED &&
+            (best == UINT32_MAX || f->chunks[i].used < f->chunks[best].used))
+            best = i;
+    return best;
+}
+
+uint32_t fh_frames_next_touched(const struct fh_frames *f, uint32_t i)
+{
+    while (i < f->span) {
+        uint32_t chunk = i >> f->chunk_order;
+        if (i - (chunk << f->chunk_order) < f->chunks[chunk].touched)
+            return i;
+        i = (chunk + 1) << f->chunk_order;
+    }
+    return f->span;
+}
+
+/* --- frames --- */
 
 static struct fh_frame frames_begin(struct fh_frames *f, uint32_t frame)
 {
+    struct fh_chunk *c = frames_chunk_of(f, frame);
+    uint32_t place = frame & ((1u << f->chunk_order) - 1);
+
     f->free--;
-    f->untouched = (uint32_t)fh_max_u64(f->untouched, (uint64_t)frame + 1);
+    c->used++;
+    c->touched = (uint16_t)fh_max_u64(c->touched, (uint64_t)place + 1);
     f->records[frame] = (struct fh_frame_record){.page = FH_PAGE_NONE, .refs = 1};
     return (struct fh_frame){frame};
 }
@@ -91,30 +202,68 @@ bool fh_frames_release(struct fh_frames *f, struct fh_frame frame)
     FH_ASSERT(r->page == FH_PAGE_NONE);
     r->dirty = 0;
     r->busy = 0;
+    struct fh_chunk *c = frames_chunk_of(f, frame.v);
+    c->used--;
+    if (c->state == FH_CHUNK_LEAVING) {
+        f->leaving--;
+        return true;
+    }
     f->free++;
     fh_frame_runs_give(&f->runs, frame.v);
     return true;
 }
 
-static void check_records(const struct fh_frames *f, struct fh_report *r)
+static void check_record(const struct fh_frames *f, uint32_t i, struct fh_report *r)
 {
-    uint32_t count = f->total - f->untouched;
+    const struct fh_frame_record *record = &f->records[i];
+    bool never_used = record->page == 0; /* all of it is still zero */
 
-    for (uint32_t i = 0; i < f->untouched; i++) {
-        const struct fh_frame_record *record = &f->records[i];
-        if (record->refs != 0)
-            continue;
-        count++;
-        bool never_used = record->page == 0; /* all of it is still zero */
-        if (record->queue != FH_QUEUE_NONE || record->dirty || record->busy ||
-            (record->page != FH_PAGE_NONE && !never_used))
-            fh_report(r, "[I2] frame %u: free, but still marked as used", i);
-    }
-    if (count != f->free)
-        fh_report(r, "[I1] %u frames are free, %u have no reference", f->free, count);
-    for (uint32_t i = f->untouched; i < f->total; i++)
+    if (record->queue != FH_QUEUE_NONE || record->dirty || record->busy ||
+        (record->page != FH_PAGE_NONE && !never_used))
+        fh_report(r, "[I2] frame %u: without references, but still marked as used", i);
+}
+
+/* Frames of the chunk with references. */
+static uint32_t check_chunk_records(const struct fh_frames *f, uint32_t chunk, struct fh_report *r)
+{
+    const struct fh_chunk *c = &f->chunks[chunk];
+    uint32_t first = chunk << f->chunk_order;
+    uint32_t used = 0;
+
+    for (uint32_t i = first; i < first + c->touched; i++)
+        if (f->records[i].refs != 0)
+            used++;
+        else
+            check_record(f, i, r);
+    for (uint32_t i = first + c->touched; i < first + c->size; i++)
         if (f->records[i].refs != 0)
             fh_report(r, "[I3] frame %u: has references, though never used", i);
+    return used;
+}
+
+static void check_chunks(const struct fh_frames *f, struct fh_report *r)
+{
+    uint32_t total = 0, free = 0, leaving = 0;
+
+    for (uint32_t i = 0; i < fh_frames_chunk_count(f); i++) {
+        const struct fh_chunk *c = &f->chunks[i];
+        uint32_t used = c->size > 0 ? check_chunk_records(f, i, r) : 0;
+        if (used != c->used)
+            fh_report(r, "[I4] chunk %u: %u frames in use, counted %u", i, c->used, used);
+        if (c->state == FH_CHUNK_ABSENT && c->size + c->used + c->touched > 0)
+            fh_report(r, "[I3] chunk %u: absent, but has frames", i);
+        if (c->size > fh_frames_chunk_room(f, i))
+            fh_report(r, "[I4] chunk %u: %u frames, has room for %u", i, c->size,
+                      fh_frames_chunk_room(f, i));
+        total += c->state == FH_CHUNK_OWNED ? c->size : 0;
+        free += c->state == FH_CHUNK_OWNED ? c->size - used : 0;
+        leaving += c->state == FH_CHUNK_LEAVING ? used : 0;
+    }
+    if (total != f->total || leaving != f->leaving)
+        fh_report(r, "[I4] %u frames, %u leaving; counted %u, %u", f->total, f->leaving, total,
+                  leaving);
+    if (free != f->free)
+        fh_report(r, "[I1] %u frames are free, %u have no reference", f->free, free);
 }
 
 bool fh_frames_check(const struct fh_frames *f, FILE *why)
@@ -127,7 +276,7 @@ bool fh_frames_check(const struct fh_frames *f, FILE *why)
     if (runs.free_frames != f->free)
         fh_report(&r, "[I1] %u frames are free, %" PRIu64 " lie in free runs", f->free,
                   runs.free_frames);
-    check_records(f, &r);
+    check_chunks(f, &r);
     return parts && r.broken == 0;
 }
 
@@ -135,6 +284,7 @@ void fh_frames_stats(const struct fh_frames *f, struct fh_frames_stats *out)
 {
     *out = (struct fh_frames_stats){.total = f->total,
                                     .free = f->free,
+                                    .leaving = f->leaving,
                                     .batches = f->batches,
                                     .batch_runs = f->batch_runs,
                                     .batch_frames = f->batch_frames};
@@ -142,9 +292,10 @@ void fh_frames_stats(const struct fh_frames *f, struct fh_frames_stats *out)
 
 void fh_frames_dump(const struct fh_frames *f, FILE *out)
 {
-    fprintf(out, "frames: %u, %u free, %u never used\n", f->total, f->free,
-            f->total - f->untouched);
-    for (uint32_t i = 0; i < f->untouched; i++) {
+    fprintf(out, "frames: %u, %u free, %u in use in chunks that leave\n", f->total, f->free,
+            f->leaving);
+    for (uint32_t i = fh_frames_next_touched(f, 0); i < f->span;
+         i = fh_frames_next_touched(f, i + 1)) {
         const struct fh_frame_record *r = &f->records[i];
         if (r->refs != 0)
             fprintf(out, "  frame %u page %" PRIx64 " refs %u queue %u freq %u%s%s\n", i,

@@ -60,6 +60,12 @@ void *fh_mem_map(struct fh_mem *m, size_t size)
     return p;
 }
 
+void fh_mem_forget(void *p, size_t size)
+{
+    if (madvise(p, size, MADV_DONTNEED) != 0)
+        memset(p, 0, size); /* locked in memory: it cannot be given back, but it can be zero */
+}
+
 void fh_mem_unmap(struct fh_mem *m, void *p, size_t size)
 {
     if (!p)

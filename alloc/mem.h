@@ -31,5 +31,7 @@ void *fh_mem_grow(struct fh_mem *, void *, size_t size, size_t new_size);
 /* A lazily touched map: reads as zeros, costs memory only where written. */
 void *fh_mem_map(struct fh_mem *, size_t size);
 void fh_mem_unmap(struct fh_mem *, void *, size_t size); /* NULL is fine */
+/* Whole pages of a map read as zeros and cost nothing, as if never written. One madvise. */
+void fh_mem_forget(void *, size_t size);
 
 #endif

@@ -25,7 +25,8 @@
  *   [I6] references of a slot == entries that carry it + operations on it
  *   [I7] live + claimed <= frames + usable slots - 2 * hold_max when new content is admitted, so a
  *        victim always finds a slot: with f frames free and none clean, live - (N - f) slots are
- *        used, fewer than there are
+ *        used, fewer than there are. Frames of chunks that leave do not count: the pages in them
+ *        make fewer slots used, not more
  */
 #include "pager.h"
 
@@ -35,23 +36,59 @@
 #include "bits.h"
 #include "pager_private.h"
 
-int fh_pager_init(struct fh_pager *p, const struct fh_pager_opts *o)
+static int pager_init_frames(struct fh_pager *p)
 {
-    uint64_t total = o->memory_bytes >> FH_PAGE_SHIFT;
+    const struct fh_pager_opts *o = &p->opts;
+    uint64_t bytes = o->region ? o->region->size_bytes : o->memory_max_bytes;
+    uint64_t span = bytes >> FH_PAGE_SHIFT;
     int rc;
 
-    if (o->hold_max < 2 || o->hold_max > FH_HOLD_MAX || total < 2u * o->hold_max ||
-        total >= 1u << 28)
+    if (span < o->memory_bytes >> FH_PAGE_SHIFT || span >= 1u << 28)
         return -EINVAL;
-    *p = (struct fh_pager){.opts = *o};
+    if (o->region)
+        p->region = *o->region;
+    else if ((rc = fh_region_init(&p->region, o->mem, span << FH_PAGE_SHIFT)) != 0)
+        return rc;
+    rc = fh_frames_init(&p->frames, o->mem, (uint32_t)span, o->chunk_order);
+    if (rc == 0 && (rc = fh_pager_budget_init(p)) != 0)
+        fh_frames_fini(&p->frames);
+    if (rc != 0 && !o->region)
+        fh_region_fini(&p->region, o->mem);
+    return rc;
+}
+
+static void pager_fini_frames(struct fh_pager *p)
+{
+    fh_frames_fini(&p->frames);
+    if (!p->opts.region)
+        fh_region_fini(&p->region, p->opts.mem);
+}
+
+static struct fh_pager_opts opts_with_defaults(const struct fh_pager_opts *given)
+{
+    struct fh_pager_opts o = *given;
+
+    if (o.memory_max_bytes == 0)
+        o.memory_max_bytes = o.memory_bytes;
+    if (o.chunk_order == 0)
+        o.chunk_order = FH_CHUNK_ORDER;
+    return o;
+}
+
+int fh_pager_init(struct fh_pager *p, const struct fh_pager_opts *o)
+{
+    int rc;
+
+    if (o->hold_max < 2 || o->hold_max > FH_HOLD_MAX || o->chunk_order > FH_CHUNK_ORDER ||
+        o->memory_bytes >> FH_PAGE_SHIFT < 2u * o->hold_max)
+        return -EINVAL;
+    *p = (struct fh_pager){.opts = opts_with_defaults(o)};
     fh_rings_init(&p->rings);
     fh_line_init(&p->line);
     fh_list_init(&p->holds);
     fh_list_init(&p->ops_free);
-    if ((rc = fh_region_init(&p->region, o->mem, total << FH_PAGE_SHIFT)) != 0)
+    if ((rc = pager_init_frames(p)) != 0)
         return rc;
-    if ((rc = fh_frames_init(&p->frames, o->mem, (uint32_t)total)) != 0)
-        goto out_region;
     if ((rc = fh_pagetable_init(&p->table, o->mem)) != 0)
         goto out_frames;
     rc = -ENOMEM;
@@ -71,9 +108,7 @@ out_ops:
 out_table:
     fh_pagetable_fini(&p->table);
 out_frames:
-    fh_frames_fini(&p->frames);
-out_region:
-    fh_region_fini(&p->region, o->mem);
+    pager_fini_frames(p);
     return rc;
 }
 
@@ -83,8 +118,7 @@ void fh_pager_fini(struct fh_pager *p)
     fh_swap_fini(&p->swap);
     fh_mem_unmap(p->opts.mem, p->ops, FH_PAGER_OPS * sizeof(*p->ops));
     fh_pagetable_fini(&p->table);
-    fh_frames_fini(&p->frames);
-    fh_region_fini(&p->region, p->opts.mem);
+    pager_fini_frames(p);
 }
 
 /* --- who names a frame ---------------------------------------------------------------------------
@@ -398,15 +432,15 @@ uint64_t fh_pager_live(const struct fh_pager *p)
     return p->mapped + (used > doubled ? used - doubled : 0);
 }
 
-static uint64_t pager_capacity(const struct fh_pager *p)
+uint64_t fh_pager_capacity(const struct fh_pager *p, uint64_t frames)
 {
     const struct fh_slots_stats *s = &p->swap.slots.stats;
-    return p->frames.total + (s->total - s->quarantined) - 2 * (uint64_t)p->opts.hold_max;
+    return frames + (s->total - s->quarantined) - 2 * (uint64_t)p->opts.hold_max;
 }
 
 int fh_pager_admit(const struct fh_pager *p, uint64_t pages)
 {
-    uint64_t capacity = pager_capacity(p);
+    uint64_t capacity = fh_pager_capacity(p, fh_min_u64(p->frames.total, p->budget.asked));
     uint64_t taken = fh_pager_live(p) + p->claimed;
     return taken <= capacity && pages <= capacity - taken ? 0 : -ENOSPC;
 }

@@ -35,11 +35,25 @@ enum {
     FH_PAGER_OPS = 128,   /* page operations in flight */
 };
 
+/* Who says which chunks of a region are whose, when several zones share it. Called from the zone's thread. */
+struct fh_chunk_source {
+    /* A chunk that is nobody's becomes the caller's; false: there is none. */
+    bool (*take)(void *ctx, uint32_t *chunk);
+    /* It is nobody's again. `warm`: its memory was not given to the kernel, for the one who takes it next. */
+    void (*give)(void *ctx, uint32_t chunk, bool warm);
+    void *ctx;
+};
+
 struct fh_pager_opts {
     struct fh_mem *mem;
-    uint64_t memory_bytes; /* of the region; at least 2 * hold_max pages */
-    uint32_t hold_max;     /* pages one request may hold; at most FH_HOLD_MAX. Tests use 2 */
-    uint32_t free_min;     /* frames: below, requests that need frames wait in the line */
+    uint64_t memory_bytes;     /* to begin with; at least 2 * hold_max pages */
+    uint64_t memory_max_bytes; /* it may become; 0 = memory_bytes */
+    const struct fh_region
+        *region; /* shared with others, outlives the pager; NULL = one of its own */
+    struct fh_chunk_source source; /* of the chunks of a shared region */
+    uint32_t chunk_order; /* a chunk is 2^this frames; 0 = FH_CHUNK_ORDER. Tests use less */
+    uint32_t hold_max;    /* pages one request may hold; at most FH_HOLD_MAX. Tests use 2 */
+    uint32_t free_min;    /* frames: below, requests that need frames wait in the line */
     struct fh_swap_opts swap;
 };
 
@@ -75,8 +89,39 @@ struct fh_hold {
     struct fh_hold_wait waits[FH_HOLD_MAX];
 };
 
+enum { FH_BUDGET_LEAVING_MAX = 16 }; /* chunks being emptied at a time */
+
+enum fh_budget_state {
+    FH_BUDGET_STEADY,
+    FH_BUDGET_GROWING,   /* or waiting for chunks that others still have */
+    FH_BUDGET_SHRINKING, /* chunks are being emptied */
+    FH_BUDGET_STOPPED,   /* what lives here would not fit into less */
+};
+
+/* How many frames the zone is to have, and what is on its way out. See pager_budget.c. */
+struct fh_pager_budget {
+    uint32_t asked;       /* frames */
+    bool warm;            /* chunks that go are for another zone */
+    uint32_t partial;     /* owned chunk that is not whole [B3]; UINT32_MAX: none */
+    uint32_t absent_from; /* no chunk below is absent [B4]; of a region of its own */
+    uint32_t leaving[FH_BUDGET_LEAVING_MAX]; /* chunks [B1] */
+    uint32_t hands[FH_BUDGET_LEAVING_MAX];   /* of each, the frame to look at next */
+    uint32_t leaving_count;
+    uint32_t need; /* spare frames that a move waits for; 0 = none */
+    enum fh_budget_state state;
+    uint64_t frames_moved, chunks_taken, chunks_given; /* so far */
+};
+
+struct fh_budget_stats {
+    uint64_t asked,
+        least; /* frames: what was asked for; what the content needs, below which it cannot go */
+    enum fh_budget_state state;
+    uint64_t frames_moved, chunks_taken, chunks_given; /* so far */
+};
+
 struct fh_pager {
     struct fh_pager_opts opts;
+    struct fh_pager_budget budget;
     struct fh_region region;
     struct fh_frames frames;
     struct fh_pagetable table;
@@ -108,6 +153,7 @@ struct fh_pager_stats {
     uint64_t pages_lost;                                            /* so far: a tag did not hold */
     uint64_t parked_now, parked_total;
     uint64_t live, capacity; /* pages that exist; that can exist in frames and slots */
+    struct fh_budget_stats budget;
     struct fh_swap_stats swap;
 };
 
@@ -203,6 +249,17 @@ void fh_pager_pump(struct fh_pager *);
 
 void fh_pager_count(const struct fh_pager *, struct fh_page first, uint64_t count,
                     struct fh_page_counts *);
+/* --- the memory budget --- */
+
+/*
+ * From now on the pager is to have `bytes`, cut to whole pages and to what it can ever have. More is there at once, as
+ * far as the source has it; less comes by and by, in fh_pager_budget_turn. New content is admitted by the smaller
+ * at once. `warm`: what goes is for another zone of the region.
+ */
+void fh_pager_set_memory(struct fh_pager *, uint64_t bytes, bool warm);
+/* One slice of it: at most 64 frames are moved. True when another would find work at once. */
+bool fh_pager_budget_turn(struct fh_pager *);
+
 /* --- for reclaim --- */
 
 /* An operation, or NULL when too many are in flight; op_give takes it back. */

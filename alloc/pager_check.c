@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "bits.h"
 #include "pager_private.h"
 #include "report.h"
 
@@ -27,8 +28,8 @@ static void count_slot(struct recount *c, struct fh_slot slot)
 
 static void count_frame(struct recount *c, struct fh_frame frame)
 {
-    if (frame.v >= c->p->frames.total)
-        fh_report(&c->report, "[I1] something names frame %u of %u", frame.v, c->p->frames.total);
+    if (frame.v >= c->p->frames.span)
+        fh_report(&c->report, "[I1] something names frame %u of %u", frame.v, c->p->frames.span);
     else
         c->frame_refs[frame.v]++;
 }
@@ -100,8 +101,11 @@ static void check_mapped_frame(struct recount *c, uint32_t i)
 
 static void check_frames(struct recount *c)
 {
-    for (uint32_t i = 0; i < c->p->frames.untouched; i++) {
-        const struct fh_frame_record *r = &c->p->frames.records[i];
+    const struct fh_frames *f = &c->p->frames;
+
+    for (uint32_t i = fh_frames_next_touched(f, 0); i < f->span;
+         i = fh_frames_next_touched(f, i + 1)) {
+        const struct fh_frame_record *r = &f->records[i];
         if (r->refs != c->frame_refs[i])
             fh_report(&c->report, "[I1] frame %u: refs %u, counted %u", i, (unsigned)r->refs,
                       c->frame_refs[i]);
@@ -138,6 +142,7 @@ static void check_pager(struct recount *c)
     check_sum(c, "retained", c->p->retained, c->retained);
     check_sum(c, "storing", c->p->storing, c->storing);
     check_sum(c, "reserved", c->p->reserved, c->reserved);
+    fh_pager_budget_check(c->p, &c->report);
 }
 
 bool fh_pager_check(const struct fh_pager *p, FILE *why)
@@ -150,7 +155,7 @@ bool fh_pager_check(const struct fh_pager *p, FILE *why)
     parts = fh_swap_check(&p->swap, why) && parts;
     parts = fh_rings_check(&p->rings, why) && parts;
     parts = fh_line_check(&p->line, why) && parts;
-    c.frame_refs = calloc(p->frames.total, sizeof(*c.frame_refs));
+    c.frame_refs = calloc(p->frames.span, sizeof(*c.frame_refs));
     c.slot_refs = calloc((size_t)p->swap.slots.total + 1, sizeof(*c.slot_refs));
     if (c.frame_refs && c.slot_refs)
         check_pager(&c);
@@ -163,11 +168,11 @@ bool fh_pager_check(const struct fh_pager *p, FILE *why)
 
 void fh_pager_stats(const struct fh_pager *p, struct fh_pager_stats *out)
 {
-    const struct fh_slots_stats *s = &p->swap.slots.stats;
-    uint64_t used = p->frames.total - p->frames.free;
+    uint64_t total = p->frames.total + p->frames.leaving; /* of leaving chunks, what is in use */
+    uint64_t used = total - p->frames.free;
 
     *out = (struct fh_pager_stats){
-        .frames_total = p->frames.total,
+        .frames_total = total,
         .frames_free = p->frames.free,
         .frames_dirty = p->mapped - p->retained,
         .frames_clean = p->retained,
@@ -183,8 +188,9 @@ void fh_pager_stats(const struct fh_pager *p, struct fh_pager_stats *out)
         .parked_now = p->line.count,
         .parked_total = p->line.parked_total,
         .live = fh_pager_live(p),
-        .capacity = p->frames.total + s->total - s->quarantined - 2 * (uint64_t)p->opts.hold_max,
+        .capacity = fh_pager_capacity(p, fh_min_u64(p->frames.total, p->budget.asked)),
     };
+    fh_pager_budget_stats(p, &out->budget);
     fh_swap_stats(&p->swap, &out->swap);
 }
 
@@ -213,6 +219,7 @@ void fh_pager_dump(const struct fh_pager *p, FILE *out)
             ", storing %" PRIu64 ", reserved %u, parked %u, views %u\n",
             fh_pager_live(p), p->claimed, p->mapped, p->retained, p->storing, p->reserved,
             p->line.count, p->rings.count);
+    fh_pager_budget_dump(p, out);
     fh_frames_dump(&p->frames, out);
     fh_pagetable_dump(&p->table, out);
     fh_fifo_dump(&p->fifo, out);

@@ -30,6 +30,16 @@ static inline void fh_pager_unref(struct fh_pager *p, struct fh_frame frame)
     (void)fh_frames_release(&p->frames, frame);
 }
 
+/* Frames and usable slots for content, by the capacity rule, when there are `frames`. */
+uint64_t fh_pager_capacity(const struct fh_pager *, uint64_t frames);
+
+/* Takes the memory to begin with. */
+FH_CHECKED int fh_pager_budget_init(struct fh_pager *);
+void fh_pager_budget_stats(const struct fh_pager *, struct fh_budget_stats *out);
+struct fh_report;
+void fh_pager_budget_check(const struct fh_pager *, struct fh_report *);
+void fh_pager_budget_dump(const struct fh_pager *, FILE *out);
+
 /* Free frames that nobody was promised. */
 static inline uint32_t fh_pager_spare(const struct fh_pager *p)
 {

@@ -45,7 +45,14 @@ struct batch {
 
 void fh_reclaim_init(struct fh_reclaim *r, struct fh_pager *p, uint32_t low, uint32_t high)
 {
-    *r = (struct fh_reclaim){.pager = p, .low = low, .high = high > low ? high : low};
+    *r = (struct fh_reclaim){.pager = p};
+    fh_reclaim_set_marks(r, low, high);
+}
+
+void fh_reclaim_set_marks(struct fh_reclaim *r, uint32_t low, uint32_t high)
+{
+    r->low = low;
+    r->high = high > low ? high : low;
 }
 
 /* --- the end of a write --- */
@@ -237,10 +244,11 @@ static void reclaim_give_up(struct fh_reclaim *r)
 
 /* --- how much --- */
 
+/* What the first in the line needs, or a chunk that is being emptied. */
 static uint32_t reclaim_waiting_need(const struct fh_reclaim *r)
 {
     struct fh_call *head = fh_line_head(&r->pager->line);
-    return head ? head->need : 0;
+    return (uint32_t)fh_max_u64(head ? head->need : 0, r->pager->budget.need);
 }
 
 /* Spare frames to reach, those on their way out included. */

@@ -34,6 +34,8 @@ struct fh_reclaim {
 };
 
 void fh_reclaim_init(struct fh_reclaim *, struct fh_pager *, uint32_t low, uint32_t high);
+/* Other watermarks, from the next turn on. */
+void fh_reclaim_set_marks(struct fh_reclaim *, uint32_t low, uint32_t high);
 /* One slice; true when another would find work at once. */
 bool fh_reclaim_turn(struct fh_reclaim *, uint64_t now_ms);
 bool fh_reclaim_check(const struct fh_reclaim *, FILE *why);

@@ -1,6 +1,6 @@
 /*
  * Theory.  The region is address space first: the kernel backs a page of it when a frame is used
- * for the first time, and never again, because frames are recycled inside it. It is aligned to 2
+ * for the first time, and not again while its chunk stays, because frames are recycled inside it. It is aligned to 2
  * MiB so that huge pages fit, and left out of core dumps because it holds other people's bytes.
  */
 #include "region.h"

@@ -1,5 +1,6 @@
 /*
- * region: the one mmap that holds every page in memory. Its size is the memory budget.
+ * region: the one mmap that holds every page in memory. Addresses for the largest memory budget; memory is taken by
+ * the frames used, and given back by whole chunks. Zones of one node may share it.
  *
  * Ownership  caller owns the struct; the mapping lives from init to fini.
  * Errors     -EINVAL not a multiple of the page, or 0; -ENOMEM no address space.

@@ -54,27 +54,43 @@ static uint32_t permille(uint64_t frames, uint32_t share)
     return (uint32_t)(frames * share / 1000);
 }
 
+/* The watermarks are shares of the frames there are. */
+static void zone_follow_budget(struct fh_zone *z)
+{
+    const struct fh_zone_opts *o = &z->opts;
+    uint32_t frames = z->pager.frames.total;
+
+    if (frames == z->frames_seen)
+        return;
+    z->frames_seen = frames;
+    z->pager.opts.free_min = permille(frames, o->free_min_permille);
+    fh_reclaim_set_marks(&z->reclaim, permille(frames, o->free_low_permille),
+                         permille(frames, o->free_high_permille));
+}
+
 static int zone_init_pager(struct fh_zone *z)
 {
     const struct fh_zone_opts *o = &z->opts;
-    uint64_t frames = o->memory_bytes >> FH_PAGE_SHIFT;
     int rc;
 
-    if ((rc = fh_pager_init(
-             &z->pager, &(struct fh_pager_opts){.mem = &z->mem,
-                                                .memory_bytes = o->memory_bytes,
-                                                .hold_max = o->hold_max,
-                                                .free_min = permille(frames, o->free_min_permille),
-                                                .swap = {.io = o->io,
-                                                         .mem = &z->mem,
-                                                         .dir = o->swap_dir,
-                                                         .size_bytes = o->swap_bytes,
-                                                         .zone = o->index,
-                                                         .random = o->random,
-                                                         .random_ctx = o->random_ctx}})) != 0)
+    if ((rc = fh_pager_init(&z->pager,
+                            &(struct fh_pager_opts){.mem = &z->mem,
+                                                    .memory_bytes = o->memory_bytes,
+                                                    .memory_max_bytes = o->memory_max_bytes,
+                                                    .region = o->region,
+                                                    .source = o->source,
+                                                    .chunk_order = o->chunk_order,
+                                                    .hold_max = o->hold_max,
+                                                    .swap = {.io = o->io,
+                                                             .mem = &z->mem,
+                                                             .dir = o->swap_dir,
+                                                             .size_bytes = o->swap_bytes,
+                                                             .zone = o->index,
+                                                             .random = o->random,
+                                                             .random_ctx = o->random_ctx}})) != 0)
         return rc;
-    fh_reclaim_init(&z->reclaim, &z->pager, permille(frames, o->free_low_permille),
-                    permille(frames, o->free_high_permille));
+    fh_reclaim_init(&z->reclaim, &z->pager, 0, 0);
+    zone_follow_budget(z);
     return 0;
 }
 
@@ -193,8 +209,20 @@ bool fh_zone_turn(struct fh_zone *z, uint64_t now_ms)
     bool more = fh_reclaim_turn(&z->reclaim, now_ms);
     more = fh_reap_turn(&z->reap, zone_is_pressed(z), now_ms) || more;
     fh_pager_pump(&z->pager);
+    more = fh_pager_budget_turn(&z->pager) || more;
+    zone_follow_budget(z);
     fh_io_flush(z->opts.io);
     return more;
+}
+
+int fh_zone_set_memory(struct fh_zone *z, uint64_t bytes, bool warm)
+{
+    if (bytes >> FH_PAGE_SHIFT < (uint64_t)2 * z->opts.hold_max ||
+        bytes >> FH_PAGE_SHIFT > z->pager.frames.span)
+        return -EINVAL;
+    fh_pager_set_memory(&z->pager, bytes, warm);
+    zone_follow_budget(z);
+    return 0;
 }
 
 /* --- records --- */
@@ -430,7 +458,8 @@ static uint64_t zone_metadata_bytes(const struct fh_zone *z)
     fh_objects_stats(&z->objects, &objects);
     fh_directory_stats(&z->directory, &directory);
     return table.bytes + objects.book_bytes + directory.book_bytes + z->caches.bytes +
-           z->pager.frames.untouched * sizeof(struct fh_frame_record) +
+           (uint64_t)(z->pager.frames.total + z->pager.frames.leaving) *
+               sizeof(struct fh_frame_record) +
            z->pager.swap.slots.stats.used * sizeof(struct fh_slot_record);
 }
 

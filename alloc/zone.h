@@ -35,10 +35,14 @@
 #include "reclaim.h"
 
 struct fh_zone_opts {
-    uint32_t index;        /* number of this zone in its node */
-    uint64_t memory_bytes; /* its share of the region: a multiple of the page, >= 2 * FH_HOLD_MAX
-                              pages */
-    uint64_t swap_bytes;   /* 0 = none */
+    uint32_t index;            /* number of this zone in its node */
+    uint64_t memory_bytes;     /* to begin with: a multiple of the page, >= 2 * FH_HOLD_MAX pages */
+    uint64_t memory_max_bytes; /* that fh_zone_set_memory may give; 0 = memory_bytes */
+    const struct fh_region
+        *region; /* shared by the zones of a node, outlives them; NULL = its own */
+    struct fh_chunk_source source; /* who divides the chunks of a shared region */
+    uint32_t chunk_order;          /* 0 = 9: chunks of 2 MiB. Tests use less */
+    uint64_t swap_bytes;           /* 0 = none */
     const char *swap_dir;
     const struct fh_buddy_system *system; /* NULL = binary */
     struct fh_io *io;                     /* made by the zone's thread; outlives the zone */
@@ -63,6 +67,7 @@ struct fh_zone {
     struct fh_directory directory;
     struct fh_caches caches;
     uint64_t *stale; /* of debug, else NULL: a bit per page that may hold bytes of freed objects */
+    uint32_t frames_seen;        /* the watermarks are for so many */
     uint64_t start_ms;           /* when it was made */
     uint64_t now_ms;             /* as of the last turn */
     uint64_t version;            /* the last version given out */
@@ -83,6 +88,14 @@ void fh_zone_fini(struct fh_zone *);
  * ms. True when more work waits that needs no event: call again soon.
  */
 bool fh_zone_turn(struct fh_zone *, uint64_t now_ms);
+
+/*
+ * Changes the memory budget. More is there at once; less comes by and by, in turns, as pages are moved and evicted. It
+ * stops while what lives in the zone would not fit: fh_zone_stats tells how far it came. `warm`: the memory is for
+ * another zone of the region, and is not given to the kernel. -EINVAL: less than 2 * hold_max pages, or more
+ * than there can be.
+ */
+FH_CHECKED int fh_zone_set_memory(struct fh_zone *, uint64_t bytes, bool warm);
 
 /* Who asks for what. `tenant` must be the one the object was allocated by. */
 struct fh_ref {

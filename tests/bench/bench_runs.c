@@ -8,6 +8,7 @@
 
 #include "alloc/frames.h"
 #include "alloc/pager.h"
+#include "tests/support/frames_rig.h"
 #include "tests/support/rng.h"
 
 enum { TOTAL = 1 << 16, BODIES = 2000, BODY_PAGES = 256 };
@@ -80,7 +81,7 @@ int main(void)
 {
     struct rng r = {1};
 
-    if (fh_frames_init(&frames, &mem, TOTAL) != 0)
+    if (frames_rig_init(&frames, &mem, TOTAL) != 0)
         return 1;
     measure(&r, 50);
     measure(&r, 95);

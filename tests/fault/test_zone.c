@@ -164,6 +164,18 @@ static void step_free(struct script *s, uint32_t i)
     cr_assert(fh_zone_check(&s->rig.zone, stderr));
 }
 
+/* Less memory, which takes moves and writes, and then more again. */
+static void step_budget(struct script *s, uint64_t frames)
+{
+    int rc = fh_zone_set_memory(&s->rig.zone, frames * FH_PAGE_SIZE, false);
+
+    cr_assert_eq(rc, 0, "setting a budget never fails");
+    for (uint32_t i = 0; i < 200 && s->rig.zone.pager.budget.state == FH_BUDGET_SHRINKING; i++)
+        (void)zone_turn(&s->rig);
+    note(s, "budget", rc);
+    verify(s, 2);
+}
+
 static void run(struct script *s)
 {
     step_alloc(s, 1, 100);
@@ -184,6 +196,8 @@ static void run(struct script *s)
     step_alloc(s, 4, UINT64_C(3) << 30);
     step_alloc(s, 5, 20000);
     step_write(s, 5, 51);
+    step_budget(s, 48);
+    step_budget(s, 64);
     zone_evict(&s->rig);
     step_write(s, 5, 52);
     verify(s, BYSTANDER);

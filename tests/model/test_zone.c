@@ -1,7 +1,7 @@
 /*
  * The engine as a whole against arrays of bytes: with four frames of which a request may hold two,
  * so that every page is read in and evicted all the time; with a few more, where requests take
- * several pages; and with a disk that fails.
+ * several pages; with a disk that fails; and with a budget that changes all the time.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -25,6 +25,9 @@ static void walk(const char *name, const struct walk_opts *o)
     zone_walk_fini(w);
     cr_assert_str_empty(w->wrong, "at the end: %s", w->wrong);
     cr_assert_gt(w->parked, 100, "the walk must make requests wait");
+    if (o->frames_max > 0)
+        cr_assert_gt(w->zone.pager.budget.frames_moved, 10, "after %llu budgets",
+                     (unsigned long long)w->budgets);
     cr_assert_gt(w->typed, 50, "objects of typed caches: %llu", (unsigned long long)w->typed);
     free(w);
 }
@@ -52,4 +55,37 @@ Test(zone_walk, a_failing_disk_is_told_and_harms_nothing, .timeout = 120)
     walk("failing disk",
          &(struct walk_opts){
              .frames = 24, .slots = 2047, .hold_max = 10, .disk_delay_max = 4, .faults = true});
+}
+
+Test(zone_walk, a_budget_that_comes_and_goes_shows_nowhere, .timeout = 120)
+{
+    walk("four to twelve frames", &(struct walk_opts){.frames = 6,
+                                                      .slots = 511,
+                                                      .hold_max = 2,
+                                                      .disk_delay_max = 5,
+                                                      .frames_max = 12,
+                                                      .chunk_order = 1});
+    walk("chunks that are not whole", &(struct walk_opts){.frames = 40,
+                                                          .slots = 511,
+                                                          .hold_max = 14,
+                                                          .disk_delay_max = 3,
+                                                          .frames_max = 101,
+                                                          .chunk_order = 3});
+}
+
+Test(zone_walk, a_budget_changes_while_swap_is_full_or_fails, .timeout = 120)
+{
+    walk("full swap, other budgets", &(struct walk_opts){.frames = 30,
+                                                         .slots = 60,
+                                                         .hold_max = 12,
+                                                         .disk_delay_max = 2,
+                                                         .frames_max = 64,
+                                                         .chunk_order = 2});
+    walk("failing disk, other budgets", &(struct walk_opts){.frames = 24,
+                                                            .slots = 2047,
+                                                            .hold_max = 10,
+                                                            .disk_delay_max = 4,
+                                                            .faults = true,
+                                                            .frames_max = 48,
+                                                            .chunk_order = 2});
 }

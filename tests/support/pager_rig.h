@@ -61,16 +61,25 @@ static inline struct fh_pager_opts rig_opts(struct pager_rig *g, uint64_t frames
                                            .random_ctx = &g->keys}};
 }
 
-static inline void rig_open(struct pager_rig *g, uint64_t frames, uint64_t slots, uint32_t hold_max)
+/* In chunks of 2^chunk_order frames, up to frames_max; 0, 0: whole chunks, no more than `frames`. */
+static inline void rig_open_chunks(struct pager_rig *g, uint64_t frames, uint64_t slots,
+                                   uint32_t hold_max, uint64_t frames_max, uint32_t chunk_order)
 {
     *g = (struct pager_rig){.keys = {5}, .now_ms = 1000};
     g->disk = fh_fake_disk_create(11);
     cr_assert_not_null(g->disk);
     struct fh_pager_opts o = rig_opts(g, frames, slots, hold_max);
+    o.memory_max_bytes = frames_max * FH_PAGE_SIZE;
+    o.chunk_order = chunk_order;
     memset(&g->pager, 0xA5, sizeof(g->pager));
     int rc = fh_pager_init(&g->pager, &o);
     cr_assert_eq(rc, 0, "%s", strerror(-rc));
     fh_reclaim_init(&g->reclaim, &g->pager, 0, 0);
+}
+
+static inline void rig_open(struct pager_rig *g, uint64_t frames, uint64_t slots, uint32_t hold_max)
+{
+    rig_open_chunks(g, frames, slots, hold_max, 0, 0);
 }
 
 static inline void rig_check(struct pager_rig *g)
@@ -84,6 +93,7 @@ static inline void rig_turn(struct pager_rig *g)
     fh_pager_pump(&g->pager);
     (void)fh_reclaim_turn(&g->reclaim, g->now_ms += 10);
     fh_pager_pump(&g->pager);
+    (void)fh_pager_budget_turn(&g->pager);
     fh_io_flush(&g->disk->io);
 }
 

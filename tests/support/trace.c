@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "alloc/fifo.h"
+#include "tests/support/frames_rig.h"
 
 extern char **environ;
 
@@ -244,7 +245,7 @@ uint64_t trace_farheap(const struct trace *t, uint32_t cache)
     struct farheap_page *pages = calloc(t->pages, sizeof(*pages));
     uint64_t misses = 0;
 
-    if (!pages || fh_frames_init(&frames, &mem, cache) != 0) {
+    if (!pages || frames_rig_init(&frames, &mem, cache) != 0) {
         free(pages);
         return UINT64_MAX;
     }

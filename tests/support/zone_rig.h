@@ -13,7 +13,7 @@
 #include "tests/support/fake_disk.h"
 #include "tests/support/rng.h"
 
-enum { ZONE_TURNS_MAX = 5000, ZONE_TENANT = 1 };
+enum { ZONE_TURNS_MAX = 5000, ZONE_TENANT = 1, ZONE_CHUNK_ORDER = 3 };
 
 struct zone_rig {
     struct fh_zone zone;
@@ -49,6 +49,7 @@ static inline int zone_rig_init(struct zone_rig *g, uint64_t frames, uint64_t sl
     memset(&g->zone, 0xA5, sizeof(g->zone));
     return fh_zone_init(&g->zone,
                         &(struct fh_zone_opts){.memory_bytes = frames * FH_PAGE_SIZE,
+                                               .chunk_order = ZONE_CHUNK_ORDER,
                                                .swap_bytes = slots * FH_PAGE_SIZE,
                                                .swap_dir = "/var/tmp",
                                                .io = &g->disk->io,

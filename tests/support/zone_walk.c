@@ -25,7 +25,7 @@ size_t zone_walk_name(uint32_t i, char name[16])
 
 void zone_walk_init(struct zone_walk *w, uint64_t seed, const struct walk_opts *o)
 {
-    *w = (struct zone_walk){.random = {seed}, .now_ms = 1000};
+    *w = (struct zone_walk){.random = {seed}, .now_ms = 1000, .frames_max = o->frames_max};
     w->disk = fh_fake_disk_create(seed);
     w->disk->delay_max = o->disk_delay_max;
     w->disk->reorder = true;
@@ -35,6 +35,8 @@ void zone_walk_init(struct zone_walk *w, uint64_t seed, const struct walk_opts *
     }
     int rc = fh_zone_init(&w->zone,
                           &(struct fh_zone_opts){.memory_bytes = o->frames * FH_PAGE_SIZE,
+                                                 .memory_max_bytes = o->frames_max * FH_PAGE_SIZE,
+                                                 .chunk_order = o->chunk_order,
                                                  .swap_bytes = o->slots * FH_PAGE_SIZE,
                                                  .swap_dir = "/var/tmp",
                                                  .io = &w->disk->io,
@@ -527,6 +529,18 @@ static void go_on_with_stage(struct zone_walk *w, struct walk_call *c)
     }
 }
 
+/* Another budget, from the least there can be to the most. */
+static void begin_budget(struct zone_walk *w)
+{
+    uint64_t least = 2 * (uint64_t)w->zone.opts.hold_max;
+    int rc = fh_zone_set_memory(
+        &w->zone, rng_between(&w->random, least, w->frames_max) * FH_PAGE_SIZE, false);
+
+    if (rc != 0)
+        WRONG(w, "budget: %d", rc);
+    w->budgets++;
+}
+
 static void cancel_call(struct zone_walk *w, struct walk_call *c)
 {
     if (c->kind == WALK_READ) {
@@ -569,6 +583,8 @@ void zone_walk_step(struct zone_walk *w)
             begin_stage(w, c);
         else if (dice < 92)
             begin_cache(w);
+        else if (dice < 94 && w->frames_max > 0)
+            begin_budget(w);
     }
     if (dice % 3 == 0)
         (void)fh_zone_turn(&w->zone, w->now_ms += rng_below(&w->random, 30));

@@ -72,15 +72,19 @@ struct zone_walk {
     struct walk_cache caches[WALK_CACHES];
     struct walk_call calls[WALK_CALLS];
     uint64_t steps, parked, refused_space, refused_io;
-    uint64_t typed;  /* objects of caches so far */
-    char wrong[200]; /* first thing that was wrong; empty = nothing */
+    uint64_t typed;      /* objects of caches so far */
+    uint64_t frames_max; /* 0 = the budget does not change */
+    uint64_t budgets;    /* changes of it so far */
+    char wrong[200];     /* first thing that was wrong; empty = nothing */
 };
 
 struct walk_opts {
     uint64_t frames, slots;
     uint32_t hold_max;
     uint32_t disk_delay_max;
-    bool faults; /* the disk fails now and then */
+    bool faults;         /* the disk fails now and then */
+    uint64_t frames_max; /* the budget changes now and then, up to this; 0 = it does not */
+    uint32_t chunk_order;
 };
 
 void zone_walk_init(struct zone_walk *, uint64_t seed, const struct walk_opts *);

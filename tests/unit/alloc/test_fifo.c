@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/frames_rig.h"
 #include "tests/support/rng.h"
 #include "tests/support/trace.h"
 
@@ -16,7 +17,7 @@ static struct fh_fifo fifo;
 
 static void open_fifo(uint32_t total)
 {
-    cr_assert_eq(fh_frames_init(&frames, &mem, total), 0);
+    cr_assert_eq(frames_rig_init(&frames, &mem, total), 0);
     memset(&fifo, 0xA5, sizeof(fifo));
     fh_fifo_init(&fifo, &frames);
 }

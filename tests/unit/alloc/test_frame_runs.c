@@ -14,6 +14,7 @@ static void open_runs(uint32_t total)
 {
     memset(&runs, 0xA5, sizeof(runs));
     cr_assert_eq(fh_frame_runs_init(&runs, &mem, total), 0);
+    fh_frame_runs_add(&runs, 0, total);
     cr_assert(fh_frame_runs_check(&runs, stderr));
 }
 
