@@ -1,224 +1,520 @@
 /*
- * Theory.  A name is hashed with a key of this process and looked for by linear probing in a table
- * of entry numbers. The table doubles at three quarters full; removing shifts the following entries
- * back, so there are no tombstones and a lookup's length depends only on what is in the table now.
- * Entries are apart from the table and keep their numbers, so growing the table disturbs no walk
- * and objects can name their entry.
+ * Theory.  Extendible hashing. A name is hashed with a key of this process to 64 bits; the upper
+ * `depth` of them choose a pointer, and so a shard. A shard of depth d <= depth is what 2^(depth-d)
+ * pointers in a row lead to; all hashes in it begin with the same d bits. It is an array of 6-byte
+ * entries, the next 14 bits of the hash and the object's number, sorted by these bits. Because
+ * hashes are uniform, an entry lies near fragment / 2^14 of the array, and a look-up begins there.
  *
- *   table   [0][7][0][3][9][0]..        9 hashed to the place of 3 and sits behind it
- *   entries  3: "a" -> object 5    7: "model/0" -> object 12    9: "b" -> object 2
+ *   pointers   000 -> [shard of 00, depth 2]   shard   [0012 obj][0a31 obj][0a31 obj]..[3f00 obj]
+ *              001 ----^                                 fragments of the hash, ascending
+ *              010 -> [shard of 010, depth 3]
+ *
+ * A shard that is full is split in two by its next bit, alone: nothing else moves, and no operation
+ * sees more than one shard. Only the pointers double at once, eight bytes per several hundred
+ * names. So that no choice of names makes them many, they double only while there are SHARE names
+ * for each; a shard that may not be split becomes longer. Two neighbours that became small are
+ * joined again, for which the fragments suffice.
+ *
+ * Equal fragments are told apart by the names themselves. A walk goes by hash: neither splitting
+ * nor joining changes the order.
  *
  * Invariants
- *   [I1] count is the number of entries with a name, and of numbers in the table
- *   [I2] every number in the table is found by probing from its hash: no gap lies between
- *   [I3] the free list visits every entry without a name, but entry 0, once
- * Source: Knuth, TAOCP 3, 6.4, algorithm R.
+ *   [I1] count is the number of entries of all shards; of a shard at most cap
+ *   [I2] entries ascend by fragment, and have the hash of their object's name
+ *   [I3] every pointer leads to the shard that its index begins with, and shards_count is how many
+ *        there are
+ *   [I4] book_bytes is what shards and pointers take
+ * Sources: Fagin, Nievergelt, Pippenger, Strong, ACM TODS 4(3) 1979; Perl, Itai, Avni, CACM 21(7)
+ * 1978.
  */
 #include "directory.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "hash.h"
 #include "report.h"
 
-enum { TABLE_SIZE_MIN = 64, ENTRIES_MAX = 1 << 26 };
+enum {
+    SHARD_MAX = 512,    /* entries; more only where a shard may not be split */
+    SHARD_JOINED = 192, /* neighbours of at most so many together are joined */
+    CAP_STEP = 16,
+    SHARE = 32,     /* names per pointer, at least, when these double */
+    DEPTH_FREE = 4, /* but so many pointers, 2^this, cost nothing worth counting */
+    FRAGMENT_BITS = 14,
+    ENTRY_BYTES = 6,
+};
 
-int fh_directory_init(struct fh_directory *d, struct fh_mem *mem, const uint8_t hash_key[16])
+#define OBJECT_MASK ((UINT64_C(1) << FH_DIRECTORY_OBJECT_BITS) - 1)
+
+_Static_assert(FRAGMENT_BITS + FH_DIRECTORY_OBJECT_BITS == 8 * ENTRY_BYTES, "an entry is full");
+
+struct fh_shard {
+    uint32_t count, cap;
+    uint32_t depth;
+    uint8_t entries[]; /* of ENTRY_BYTES, little endian: fragment, object */
+};
+
+/* --- entries --- */
+
+static uint64_t entry_at(const struct fh_shard *s, uint32_t i)
 {
-    *d = (struct fh_directory){.mem = mem, .table_size = TABLE_SIZE_MIN, .used_end = 1};
-    memcpy(d->hash_key, hash_key, sizeof(d->hash_key));
-    d->table = fh_mem_take(mem, TABLE_SIZE_MIN * sizeof(*d->table));
-    d->entries = fh_mem_map(mem, (size_t)ENTRIES_MAX * sizeof(*d->entries));
-    if (d->table && d->entries)
-        return 0;
-    fh_directory_fini(d);
-    return -ENOMEM;
+    uint64_t entry = 0;
+
+    memcpy(&entry, s->entries + (size_t)i * ENTRY_BYTES, ENTRY_BYTES);
+    return entry;
+}
+
+static void entry_set(struct fh_shard *s, uint32_t i, uint64_t entry)
+{
+    memcpy(s->entries + (size_t)i * ENTRY_BYTES, &entry, ENTRY_BYTES);
+}
+
+static uint32_t fragment_at(const struct fh_shard *s, uint32_t i)
+{
+    return (uint32_t)(entry_at(s, i) >> FH_DIRECTORY_OBJECT_BITS);
+}
+
+/* The bits of a hash after its first `depth`. */
+static uint32_t fragment_of(uint64_t hash, uint32_t depth)
+{
+    return (uint32_t)(hash << depth >> (64 - FRAGMENT_BITS));
+}
+
+static uint64_t entry_of(uint64_t hash, uint32_t depth, uint64_t object)
+{
+    return (uint64_t)fragment_of(hash, depth) << FH_DIRECTORY_OBJECT_BITS | object;
+}
+
+static uint64_t prefix_of(uint64_t hash, uint32_t depth)
+{
+    return depth == 0 ? 0 : hash >> (64 - depth);
+}
+
+/* The first entry whose fragment is not smaller. */
+static uint32_t shard_lower(const struct fh_shard *s, uint32_t fragment)
+{
+    uint32_t i = (uint32_t)((uint64_t)fragment * s->count >> FRAGMENT_BITS);
+
+    while (i > 0 && fragment_at(s, i - 1) >= fragment)
+        i--;
+    while (i < s->count && fragment_at(s, i) < fragment)
+        i++;
+    return i;
+}
+
+/* --- names --- */
+
+static uint64_t name_hash(const struct fh_directory *d, const struct fh_name *n)
+{
+    uint64_t hash = fh_hash(d->hash_key, n->tenant, n->bytes, n->size);
+
+    return hash != 0 ? hash : 1; /* 0 is the end of a walk */
+}
+
+static uint64_t object_hash(const struct fh_directory *d, uint64_t object)
+{
+    struct fh_name name = d->name_of(d->ctx, object);
+
+    return name_hash(d, &name);
+}
+
+static bool name_is(const struct fh_name *a, const struct fh_name *b)
+{
+    return a->tenant == b->tenant && a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
+}
+
+static struct fh_shard *shard_of(const struct fh_directory *d, uint64_t hash)
+{
+    return d->shards[prefix_of(hash, d->depth)];
+}
+
+/* --- shards --- */
+
+static size_t shard_bytes(uint32_t cap)
+{
+    return sizeof(struct fh_shard) + (size_t)cap * ENTRY_BYTES;
+}
+
+static struct fh_shard *shard_create(struct fh_directory *d, uint32_t cap, uint32_t depth)
+{
+    struct fh_shard *s = fh_mem_take(d->mem, shard_bytes(cap));
+
+    if (!s)
+        return NULL;
+    s->cap = cap;
+    s->depth = depth;
+    d->book_bytes += shard_bytes(cap);
+    return s;
+}
+
+static void shard_destroy(struct fh_directory *d, struct fh_shard *s)
+{
+    if (!s)
+        return;
+    d->book_bytes -= shard_bytes(s->cap);
+    fh_mem_give(d->mem, s, shard_bytes(s->cap));
+}
+
+/* Pointers to the shard of this hash and depth: from *first on so many. */
+static uint64_t shard_pointers(const struct fh_directory *d, uint64_t hash, uint32_t depth,
+                               uint64_t *first)
+{
+    *first = prefix_of(hash, depth) << (d->depth - depth);
+    return UINT64_C(1) << (d->depth - depth);
+}
+
+static void shard_install(struct fh_directory *d, uint64_t hash, struct fh_shard *s)
+{
+    uint64_t first, count = shard_pointers(d, hash, s->depth, &first);
+
+    for (uint64_t i = 0; i < count; i++)
+        d->shards[first + i] = s;
+}
+
+/* Moves the shard of this hash to another capacity. */
+static int shard_resize(struct fh_directory *d, uint64_t hash, uint32_t cap)
+{
+    struct fh_shard *s = shard_of(d, hash);
+    struct fh_shard *moved = shard_create(d, cap, s->depth);
+
+    if (!moved)
+        return -ENOMEM;
+    moved->count = s->count;
+    memcpy(moved->entries, s->entries, (size_t)s->count * ENTRY_BYTES);
+    shard_install(d, hash, moved);
+    shard_destroy(d, s);
+    return 0;
+}
+
+static size_t pointers_bytes(uint32_t depth)
+{
+    return sizeof(struct fh_shard *) << depth;
+}
+
+static int directory_double(struct fh_directory *d)
+{
+    struct fh_shard **shards = fh_mem_take(d->mem, pointers_bytes(d->depth + 1));
+
+    if (!shards)
+        return -ENOMEM;
+    for (uint64_t i = 0; i < UINT64_C(2) << d->depth; i++)
+        shards[i] = d->shards[i / 2];
+    fh_mem_give(d->mem, (void *)d->shards, pointers_bytes(d->depth));
+    d->book_bytes += pointers_bytes(d->depth + 1) - pointers_bytes(d->depth);
+    d->shards = shards;
+    d->depth++;
+    return 0;
+}
+
+static bool directory_may_double(const struct fh_directory *d)
+{
+    return d->depth < DEPTH_FREE || (UINT64_C(2) << d->depth) * SHARE <= d->count;
+}
+
+/* Puts the entries [from, to) of a shard into one of a depth more, which is empty. */
+static void shard_refine(const struct fh_directory *d, const struct fh_shard *s, uint32_t from,
+                         uint32_t to, struct fh_shard *into)
+{
+    for (uint32_t i = from; i < to; i++) {
+        uint64_t object = entry_at(s, i) & OBJECT_MASK;
+        uint64_t entry = entry_of(object_hash(d, object), into->depth, object);
+        uint32_t at = into->count++;
+        for (; at > 0 && entry_at(into, at - 1) > entry; at--)
+            entry_set(into, at, entry_at(into, at - 1)); /* among equals of before */
+        entry_set(into, at, entry);
+    }
+}
+
+static int shard_split(struct fh_directory *d, uint64_t hash)
+{
+    struct fh_shard *s = shard_of(d, hash);
+
+    if (s->depth == d->depth) {
+        if (!directory_may_double(d))
+            return 0;
+        if (directory_double(d) != 0)
+            return -ENOMEM;
+    }
+    uint32_t middle = shard_lower(s, 1u << (FRAGMENT_BITS - 1));
+    struct fh_shard *low = shard_create(d, middle + CAP_STEP, s->depth + 1);
+    struct fh_shard *high = shard_create(d, s->count - middle + CAP_STEP, s->depth + 1);
+    if (!low || !high) {
+        shard_destroy(d, low);
+        shard_destroy(d, high);
+        return -ENOMEM;
+    }
+    shard_refine(d, s, 0, middle, low);
+    shard_refine(d, s, middle, s->count, high);
+    uint64_t high_bit = UINT64_C(1) << (63 - s->depth);
+    shard_install(d, hash & ~high_bit, low);
+    shard_install(d, hash | high_bit, high);
+    d->shards_count++;
+    shard_destroy(d, s);
+    return 0;
+}
+
+/* Sees to it that the shard of this hash has room for one more. */
+static int directory_make_room(struct fh_directory *d, uint64_t hash)
+{
+    int rc;
+
+    if (shard_of(d, hash)->count >= SHARD_MAX && (rc = shard_split(d, hash)) != 0)
+        return rc;
+    const struct fh_shard *s = shard_of(d, hash);
+    return s->count < s->cap ? 0 : shard_resize(d, hash, s->cap + CAP_STEP);
+}
+
+/* Joins the shard of this hash with its neighbour if both are small; false: it stays. */
+static bool shard_join(struct fh_directory *d, uint64_t hash)
+{
+    struct fh_shard *s = shard_of(d, hash);
+
+    if (s->depth == 0)
+        return false;
+    uint64_t high_bit = UINT64_C(1) << (64 - s->depth);
+    struct fh_shard *low = shard_of(d, hash & ~high_bit), *high = shard_of(d, hash | high_bit);
+    if (low->depth != high->depth || low->count + high->count > SHARD_JOINED)
+        return false;
+    struct fh_shard *both = shard_create(d, low->count + high->count + CAP_STEP, s->depth - 1);
+    if (!both)
+        return false; /* nothing depends on it */
+    for (uint32_t i = 0; i < low->count + high->count; i++) {
+        uint64_t entry = i < low->count
+                             ? entry_at(low, i)
+                             : entry_at(high, i - low->count) | UINT64_C(1) << (8 * ENTRY_BYTES);
+        entry_set(both, i,
+                  entry >> (FH_DIRECTORY_OBJECT_BITS + 1) << FH_DIRECTORY_OBJECT_BITS |
+                      (entry & OBJECT_MASK));
+    }
+    both->count = low->count + high->count;
+    shard_install(d, hash, both);
+    d->shards_count--;
+    shard_destroy(d, low);
+    shard_destroy(d, high);
+    return true;
+}
+
+/* --- the directory --- */
+
+int fh_directory_init(struct fh_directory *d, const struct fh_directory_opts *o)
+{
+    *d = (struct fh_directory){
+        .mem = o->mem, .name_of = o->name_of, .ctx = o->ctx, .shards_count = 1};
+    memcpy(d->hash_key, o->hash_key, sizeof(d->hash_key));
+    d->shards = fh_mem_take(d->mem, pointers_bytes(0));
+    struct fh_shard *first = d->shards ? shard_create(d, CAP_STEP, 0) : NULL;
+    if (!first) {
+        fh_mem_give(d->mem, (void *)d->shards, pointers_bytes(0));
+        d->shards = NULL;
+        return -ENOMEM;
+    }
+    d->shards[0] = first;
+    d->book_bytes += pointers_bytes(0);
+    return 0;
 }
 
 void fh_directory_fini(struct fh_directory *d)
 {
-    for (uint32_t i = 1; d->entries && i < d->used_end; i++)
-        fh_mem_give(d->mem, d->entries[i].bytes, d->entries[i].size);
-    fh_mem_give(d->mem, d->table, d->table_size * sizeof(*d->table));
-    fh_mem_unmap(d->mem, d->entries, (size_t)ENTRIES_MAX * sizeof(*d->entries));
-    d->table = NULL;
-    d->entries = NULL;
+    for (uint64_t i = 0; d->shards && i < UINT64_C(1) << d->depth;) {
+        struct fh_shard *s = d->shards[i];
+        i += UINT64_C(1) << (d->depth - s->depth);
+        shard_destroy(d, s);
+    }
+    fh_mem_give(d->mem, (void *)d->shards, pointers_bytes(d->depth));
+    d->shards = NULL;
 }
 
-static uint32_t name_hash(const struct fh_directory *d, uint32_t tenant, const void *name,
-                          size_t size)
+int fh_directory_find(const struct fh_directory *d, const struct fh_name *name, uint64_t *object)
 {
-    return (uint32_t)(fh_hash(d->hash_key, tenant, name, size) >> 32);
-}
-
-static bool entry_is(const struct fh_dirent *e, uint32_t hash, uint32_t tenant, const void *name,
-                     size_t size)
-{
-    return e->hash == hash && e->tenant == tenant && e->size == size &&
-           memcmp(e->bytes, name, size) == 0;
-}
-
-/* The place of the name in the table, or the empty place where it would go. */
-static uint32_t table_probe(const struct fh_directory *d, uint32_t hash, uint32_t tenant,
-                            const void *name, size_t size)
-{
-    uint32_t mask = d->table_size - 1;
-    uint32_t at = hash & mask;
-
-    while (d->table[at] != 0 && !entry_is(&d->entries[d->table[at]], hash, tenant, name, size))
-        at = (at + 1) & mask;
-    return at;
-}
-
-int fh_directory_find(const struct fh_directory *d, uint32_t tenant, const void *name, size_t size,
-                      uint32_t *entry)
-{
-    if (size == 0 || size > FH_DIRECTORY_NAME_MAX)
+    if (name->size == 0 || name->size > FH_DIRECTORY_NAME_MAX)
         return -EINVAL;
-    uint32_t at = table_probe(d, name_hash(d, tenant, name, size), tenant, name, size);
-    if (d->table[at] == 0)
-        return -ENOENT;
-    *entry = d->table[at];
-    return 0;
+    uint64_t hash = name_hash(d, name);
+    const struct fh_shard *s = shard_of(d, hash);
+    uint32_t fragment = fragment_of(hash, s->depth);
+
+    for (uint32_t i = shard_lower(s, fragment); i < s->count && fragment_at(s, i) == fragment;
+         i++) {
+        uint64_t candidate = entry_at(s, i) & OBJECT_MASK;
+        struct fh_name other = d->name_of(d->ctx, candidate);
+        if (name_is(name, &other)) {
+            *object = candidate;
+            return 0;
+        }
+    }
+    return -ENOENT;
 }
 
-static void table_put(struct fh_directory *d, uint32_t entry)
+int fh_directory_add(struct fh_directory *d, const struct fh_name *name, uint64_t object)
 {
-    uint32_t mask = d->table_size - 1;
-    uint32_t at = d->entries[entry].hash & mask;
+    uint64_t existing;
+    int rc = fh_directory_find(d, name, &existing);
 
-    while (d->table[at] != 0)
-        at = (at + 1) & mask;
-    d->table[at] = entry;
-}
-
-static int table_make_room(struct fh_directory *d)
-{
-    if ((d->count + 1) * UINT64_C(4) <= d->table_size * UINT64_C(3))
-        return 0;
-    uint32_t old_size = d->table_size;
-    uint32_t *old = d->table;
-    uint32_t *table = fh_mem_take(d->mem, (size_t)old_size * 2 * sizeof(*table));
-    if (!table)
-        return -ENOMEM;
-
-    d->table = table;
-    d->table_size = old_size * 2;
-    for (uint32_t i = 0; i < old_size; i++)
-        if (old[i] != 0)
-            table_put(d, old[i]);
-    fh_mem_give(d->mem, old, old_size * sizeof(*old));
-    return 0;
-}
-
-static uint32_t entry_take(struct fh_directory *d)
-{
-    uint32_t entry = d->free_head;
-
-    if (entry != 0)
-        d->free_head = d->entries[entry].object;
-    else if (d->used_end < ENTRIES_MAX)
-        entry = d->used_end++;
-    return entry;
-}
-
-int fh_directory_add(struct fh_directory *d, uint32_t tenant, const void *name, size_t size,
-                     uint32_t object, uint32_t *entry)
-{
-    uint32_t existing;
-    int rc = fh_directory_find(d, tenant, name, size, &existing);
-
+    FH_ASSERT(object <= OBJECT_MASK);
     if (rc != -ENOENT)
         return rc == 0 ? -EEXIST : rc;
-    if ((rc = table_make_room(d)) != 0)
+    uint64_t hash = name_hash(d, name);
+    if ((rc = directory_make_room(d, hash)) != 0)
         return rc;
-    uint8_t *bytes = fh_mem_take(d->mem, size);
-    uint32_t number = bytes ? entry_take(d) : 0;
-    if (number == 0) {
-        fh_mem_give(d->mem, bytes, size);
-        return -ENOMEM;
-    }
-    memcpy(bytes, name, size);
-    d->entries[number] = (struct fh_dirent){.bytes = bytes,
-                                            .object = object,
-                                            .hash = name_hash(d, tenant, name, size),
-                                            .size = (uint16_t)size,
-                                            .tenant = (uint16_t)tenant};
-    table_put(d, number);
+    struct fh_shard *s = shard_of(d, hash);
+    uint32_t at = shard_lower(s, fragment_of(hash, s->depth));
+    uint8_t *place = s->entries + (size_t)at * ENTRY_BYTES;
+    memmove(place + ENTRY_BYTES, place, (size_t)(s->count - at) * ENTRY_BYTES);
+    entry_set(s, at, entry_of(hash, s->depth, object));
+    s->count++;
     d->count++;
-    *entry = number;
     return 0;
 }
 
-/* Closes the gap at `hole`: an entry behind it moves there unless its own place lies after the
- * hole. */
-static void table_close_gap(struct fh_directory *d, uint32_t hole)
+/* The place in its shard of an entry that is there. */
+static uint32_t shard_place(const struct fh_shard *s, uint64_t entry)
 {
-    uint32_t mask = d->table_size - 1;
+    uint32_t fragment = (uint32_t)(entry >> FH_DIRECTORY_OBJECT_BITS);
+    uint32_t i = shard_lower(s, fragment);
 
-    for (uint32_t at = (hole + 1) & mask; d->table[at] != 0; at = (at + 1) & mask) {
-        uint32_t home = d->entries[d->table[at]].hash & mask;
-        if (((at - home) & mask) < ((at - hole) & mask))
-            continue;
-        d->table[hole] = d->table[at];
-        hole = at;
-    }
-    d->table[hole] = 0;
+    while (i < s->count && fragment_at(s, i) == fragment && entry_at(s, i) != entry)
+        i++;
+    FH_ASSERT(i < s->count);            /* [I2] */
+    FH_ASSERT(entry_at(s, i) == entry); /* [I2] */
+    return i;
 }
 
-void fh_directory_remove(struct fh_directory *d, uint32_t entry)
+void fh_directory_replace(struct fh_directory *d, const struct fh_name *name, uint64_t before,
+                          uint64_t after)
 {
-    struct fh_dirent *e = fh_directory_at(d, entry);
-    uint32_t at = table_probe(d, e->hash, e->tenant, e->bytes, e->size);
+    uint64_t hash = name_hash(d, name);
+    struct fh_shard *s = shard_of(d, hash);
 
-    FH_ASSERT(d->table[at] == entry);
-    table_close_gap(d, at);
-    fh_mem_give(d->mem, e->bytes, e->size);
-    *e = (struct fh_dirent){.object = d->free_head};
-    d->free_head = entry;
+    FH_ASSERT(after <= OBJECT_MASK);
+    entry_set(s, shard_place(s, entry_of(hash, s->depth, before)), entry_of(hash, s->depth, after));
+}
+
+void fh_directory_remove(struct fh_directory *d, const struct fh_name *name, uint64_t object)
+{
+    uint64_t hash = name_hash(d, name);
+    struct fh_shard *s = shard_of(d, hash);
+    uint32_t at = shard_place(s, entry_of(hash, s->depth, object));
+    uint8_t *place = s->entries + (size_t)at * ENTRY_BYTES;
+
+    s->count--;
     d->count--;
+    memmove(place, place + ENTRY_BYTES, (size_t)(s->count - at) * ENTRY_BYTES);
+    if (s->count < SHARD_JOINED && shard_join(d, hash)) {
+        while (shard_join(d, hash))
+            ;
+    } else if (s->cap - s->count > 3 * CAP_STEP) {
+        (void)!shard_resize(d, hash, s->count + CAP_STEP); /* if not now, then later */
+    }
+}
+
+/* --- walks --- */
+
+/* Of the entries from *i on with the same fragment, the one with the least hash that is at least
+ * *hash. *i is then behind them. */
+static bool group_next(const struct fh_directory *d, const struct fh_shard *s, uint32_t *i,
+                       uint64_t *hash, uint64_t *object)
+{
+    uint32_t fragment = fragment_at(s, *i);
+    uint64_t least = UINT64_MAX;
+    bool found = false;
+
+    for (; *i < s->count && fragment_at(s, *i) == fragment; ++*i) {
+        uint64_t candidate = entry_at(s, *i) & OBJECT_MASK;
+        uint64_t h = object_hash(d, candidate);
+        if (h < *hash || (found && h >= least))
+            continue;
+        found = true;
+        least = h;
+        *object = candidate;
+    }
+    if (found)
+        *hash = least;
+    return found;
+}
+
+bool fh_directory_next(const struct fh_directory *d, uint64_t *hash, uint64_t *object)
+{
+    for (uint64_t from = *hash;;) {
+        const struct fh_shard *s = shard_of(d, from);
+        uint32_t i = shard_lower(s, fragment_of(from, s->depth));
+
+        while (i < s->count)
+            if (group_next(d, s, &i, &from, object)) {
+                *hash = from;
+                return true;
+            }
+        uint64_t next = prefix_of(from, s->depth) + 1;
+        if (next >> s->depth != 0)
+            return false; /* that was the last shard */
+        from = next << (64 - s->depth);
+    }
+}
+
+/* --- looking inside --- */
+
+void fh_directory_stats(const struct fh_directory *d, struct fh_directory_stats *out)
+{
+    *out = (struct fh_directory_stats){.names = d->count,
+                                       .shards = d->shards_count,
+                                       .depth = d->depth,
+                                       .book_bytes = d->book_bytes};
+}
+
+static void check_shard(const struct fh_directory *d, uint64_t first, struct fh_report *r)
+{
+    const struct fh_shard *s = d->shards[first];
+    uint64_t hash = d->depth == 0 ? 0 : first << (64 - d->depth);
+
+    if (s->count > s->cap)
+        fh_report(r, "[I1] shard %" PRIu64 ": %u entries, room for %u", first, s->count, s->cap);
+    for (uint32_t i = 0; i < s->count && i < s->cap; i++) {
+        uint64_t object = entry_at(s, i) & OBJECT_MASK;
+        uint64_t h = object_hash(d, object);
+        if (i > 0 && fragment_at(s, i - 1) > fragment_at(s, i))
+            fh_report(r, "[I2] shard %" PRIu64 ": entry %u before one of a lower hash", first,
+                      i - 1);
+        if (prefix_of(h, s->depth) != prefix_of(hash, s->depth) ||
+            fragment_of(h, s->depth) != fragment_at(s, i))
+            fh_report(r, "[I2] object %" PRIu64 " is not found by its name", object);
+    }
 }
 
 bool fh_directory_check(const struct fh_directory *d, FILE *why)
 {
     struct fh_report r = {.out = why, .lines_max = 20};
-    uint32_t named = 0, in_table = 0, freed = 0;
+    uint64_t count = 0, bytes = pointers_bytes(d->depth), shards = 0;
 
-    for (uint32_t i = 0; i < d->table_size; i++)
-        in_table += d->table[i] != 0;
-    for (uint32_t i = 1; i < d->used_end; i++) {
-        const struct fh_dirent *e = &d->entries[i];
-        if (!e->bytes)
-            continue;
-        named++;
-        if (d->table[table_probe(d, e->hash, e->tenant, e->bytes, e->size)] != i)
-            fh_report(&r, "[I2] entry %u is not found by its name", i);
+    for (uint64_t i = 0; i < UINT64_C(1) << d->depth; shards++) {
+        const struct fh_shard *s = d->shards[i];
+        uint64_t pointers = s->depth <= d->depth ? UINT64_C(1) << (d->depth - s->depth) : 0;
+        if (pointers == 0 || i % pointers != 0) {
+            fh_report(&r, "[I3] pointer %" PRIu64 ": a shard of depth %u", i, s->depth);
+            return false;
+        }
+        check_shard(d, i, &r);
+        count += s->count;
+        bytes += shard_bytes(s->cap);
+        for (uint64_t end = i + pointers; i < end; i++)
+            if (d->shards[i] != s)
+                fh_report(&r, "[I3] pointer %" PRIu64 " leads to another shard", i);
     }
-    for (uint32_t i = d->free_head; i != 0 && freed <= d->used_end; i = d->entries[i].object)
-        freed++;
-    if (named != d->count || in_table != d->count)
-        fh_report(&r, "[I1] %u names, %u entries have one, %u are in the table", d->count, named,
-                  in_table);
-    if (named + freed + 1 != d->used_end)
-        fh_report(&r, "[I3] %u names and %u free entries of %u", named, freed, d->used_end);
+    if (count != d->count)
+        fh_report(&r, "[I1] %" PRIu64 " names, counted %" PRIu64, d->count, count);
+    if (shards != d->shards_count)
+        fh_report(&r, "[I3] %u shards, counted %" PRIu64, d->shards_count, shards);
+    if (bytes != d->book_bytes)
+        fh_report(&r, "[I4] %" PRIu64 " bytes, counted %" PRIu64, d->book_bytes, bytes);
     return r.broken == 0;
-}
-
-void fh_directory_stats(const struct fh_directory *d, struct fh_directory_stats *out)
-{
-    *out = (struct fh_directory_stats){
-        .names = d->count,
-        .table_size = d->table_size,
-        .book_bytes = d->used_end * sizeof(*d->entries) + d->table_size * sizeof(*d->table),
-    };
 }
 
 void fh_directory_dump(const struct fh_directory *d, FILE *out)
 {
-    fprintf(out, "directory: %u names, table of %u\n", d->count, d->table_size);
-    for (uint32_t i = 1; i < d->used_end; i++)
-        if (d->entries[i].bytes)
-            fprintf(out, "  name %u of %u bytes -> object %u\n", i, d->entries[i].size,
-                    d->entries[i].object);
+    uint64_t hash = 0, object;
+
+    fprintf(out, "directory: %" PRIu64 " names, %u shards, depth %u\n", d->count, d->shards_count,
+            d->depth);
+    for (bool more = true; more && fh_directory_next(d, &hash, &object); more = ++hash != 0)
+        fprintf(out, "  name of %u bytes -> object %" PRIu64 "\n", d->name_of(d->ctx, object).size,
+                object);
 }

@@ -2,69 +2,90 @@
  * Theory.  A name leads to a sealed object. To give it means: the bytes are all there, then in one
  * step the object is sealed, the directory entry points to it, and what the entry pointed to before
  * is freed. Who reads the old object at that moment goes on reading it, since its frames or its
- * view are his. A name that existed keeps its directory entry, so replacing needs no memory and
- * cannot fail.
+ * view are his. What may fail, room for the name, is taken before anything changes.
+ *
+ * A list goes through the directory by hash, whatever changes between its parts; its cursor is the
+ * hash where it goes on.
  */
 #include <errno.h>
+#include <string.h>
 
+#include "bits.h"
 #include "zone_private.h"
 
-/* The entry of a live name; an expired object's name leads nowhere. */
-static int name_find(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
-                     uint32_t *entry)
+static struct fh_name name_made(uint32_t tenant, const void *name, size_t size)
 {
-    int rc = fh_directory_find(&z->directory, tenant, name, size, entry);
+    uint32_t known = (uint32_t)fh_min_u64(size, FH_DIRECTORY_NAME_MAX + 1); /* refused below */
+
+    return (struct fh_name){.tenant = tenant, .size = known, .bytes = name};
+}
+
+/* The object of a live name; an expired object's name leads nowhere. */
+static int name_find(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
+                     uint32_t *number)
+{
+    struct fh_name n = name_made(tenant, name, size);
+    uint64_t object;
+    int rc = fh_directory_find(&z->directory, &n, &object);
+
     if (rc != 0)
         return rc;
-    uint32_t number = fh_directory_at(&z->directory, *entry)->object;
-    if (!fh_zone_is_expired(z, fh_objects_at(&z->objects, number)))
+    *number = (uint32_t)object;
+    if (!fh_zone_is_expired(z, fh_objects_at(&z->objects, *number)))
         return 0;
-    fh_zone_drop(z, number);
+    fh_zone_drop(z, *number);
     z->expired++;
     return -ENOENT;
 }
 
-static struct fh_object *object_of_entry(struct fh_zone *z, uint32_t entry)
-{
-    return fh_objects_at(&z->objects, fh_directory_at(&z->directory, entry)->object);
-}
-
 int fh_zone_may_name(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
-                     const struct fh_cond *cond, uint32_t *entry)
+                     const struct fh_cond *cond, uint32_t *before)
 {
-    int rc = name_find(z, tenant, name, size, entry);
+    uint32_t number;
+    int rc = name_find(z, tenant, name, size, &number);
 
     if (rc != 0 && rc != -ENOENT)
         return rc;
     if (rc == -ENOENT) {
-        *entry = 0;
+        *before = FH_OBJECT_NONE;
         return cond->if_version != 0 ? -ENOENT : 0;
     }
     if (cond->if_absent)
         return -EEXIST;
-    return cond->if_version != 0 && cond->if_version != object_of_entry(z, *entry)->version
+    *before = number;
+    return cond->if_version != 0 && cond->if_version != fh_objects_at(&z->objects, number)->version
                ? -ECANCELED
                : 0;
 }
 
+/* The object goes, its name stays for another. */
+static void name_orphan(struct fh_zone *z, uint32_t number)
+{
+    int rc = fh_zone_set_extra(z, number, NULL, 0, 0);
+
+    FH_ASSERT(rc == 0);
+    fh_zone_drop(z, number);
+}
+
 int fh_zone_give_name(struct fh_zone *z, uint32_t number, const void *name, size_t size,
-                      uint32_t entry, uint64_t ttl_ms)
+                      uint32_t before, uint64_t ttl_ms)
 {
     struct fh_object *o = fh_objects_at(&z->objects, number);
+    struct fh_name n = name_made((uint32_t)o->tenant, name, size);
+    int rc;
 
-    if (entry == 0) {
-        int rc = fh_directory_add(&z->directory, (uint32_t)o->tenant, name, size, number, &entry);
-        if (rc != 0)
-            return rc;
-    } else {
-        uint32_t before = fh_directory_at(&z->directory, entry)->object;
-        fh_objects_at(&z->objects, before)->name = 0;
-        fh_zone_drop(z, before);
-        fh_directory_at(&z->directory, entry)->object = number;
+    if (before == FH_OBJECT_NONE && (rc = fh_directory_add(&z->directory, &n, number)) != 0)
+        return rc;
+    if ((rc = fh_zone_set_extra(z, number, name, size, ttl_ms)) != 0) {
+        if (before == FH_OBJECT_NONE)
+            fh_directory_remove(&z->directory, &n, number);
+        return rc;
     }
-    o->name = entry;
+    if (before != FH_OBJECT_NONE) {
+        fh_directory_replace(&z->directory, &n, before, number);
+        name_orphan(z, before);
+    }
     o->sealed = 1;
-    o->expiry = fh_zone_expiry(z, ttl_ms);
     return 0;
 }
 
@@ -97,17 +118,18 @@ static int put_prepare(struct fh_put *put)
 static int put_try(struct fh_put *put)
 {
     struct fh_zone *z = put->zone;
-    uint32_t entry;
+    uint32_t before;
     int rc;
 
-    if ((rc = fh_zone_may_name(z, put->tenant, put->name, put->name_size, &put->cond, &entry)) != 0)
+    if ((rc = fh_zone_may_name(z, put->tenant, put->name, put->name_size, &put->cond, &before)) !=
+        0)
         return rc;
     if ((rc = put_prepare(put)) != 0)
         return rc;
     struct fh_object *o = fh_objects_at(&z->objects, put->number);
     fh_pager_write(&z->pager, (struct fh_addr){o->addr}, put->body, put->body_size);
     fh_zone_set_filled(z, put->number, put->body_size);
-    if ((rc = fh_zone_give_name(z, put->number, put->name, put->name_size, entry, put->ttl_ms)) !=
+    if ((rc = fh_zone_give_name(z, put->number, put->name, put->name_size, before, put->ttl_ms)) !=
         0)
         return rc;
     o->version = ++z->version;
@@ -148,16 +170,16 @@ int fh_zone_publish(struct fh_zone *z, const struct fh_ref *ref, const void *nam
                     uint64_t ttl_ms, const struct fh_cond *cond, struct fh_object_view *out)
 {
     struct fh_heap_block block;
-    uint32_t number, entry;
+    uint32_t number, before;
     int rc;
 
     if ((rc = fh_zone_resolve(z, ref, &number, &block)) != 0)
         return rc;
-    if (fh_objects_at(&z->objects, number)->name != 0)
+    if (fh_zone_name(z, number).size > 0)
         return -ECANCELED;
-    if ((rc = fh_zone_may_name(z, ref->tenant, name, name_size, cond, &entry)) != 0)
+    if ((rc = fh_zone_may_name(z, ref->tenant, name, name_size, cond, &before)) != 0)
         return rc;
-    if ((rc = fh_zone_give_name(z, number, name, name_size, entry, ttl_ms)) != 0)
+    if ((rc = fh_zone_give_name(z, number, name, name_size, before, ttl_ms)) != 0)
         return rc;
     fh_objects_at(&z->objects, number)->version = ++z->version;
     fh_zone_describe(z, number, out);
@@ -169,34 +191,32 @@ int fh_zone_publish(struct fh_zone *z, const struct fh_ref *ref, const void *nam
 int fh_zone_lookup(struct fh_zone *z, uint32_t tenant, const void *name, size_t name_size,
                    struct fh_object_view *out)
 {
-    uint32_t entry;
-    int rc = name_find(z, tenant, name, name_size, &entry);
+    uint32_t number;
+    int rc = name_find(z, tenant, name, name_size, &number);
 
     if (rc == 0)
-        fh_zone_describe(z, fh_directory_at(&z->directory, entry)->object, out);
+        fh_zone_describe(z, number, out);
     return rc;
 }
 
 int fh_zone_delete(struct fh_zone *z, uint32_t tenant, const void *name, size_t name_size,
                    const struct fh_cond *cond)
 {
-    uint32_t entry;
-    int rc = name_find(z, tenant, name, name_size, &entry);
+    uint32_t number;
+    int rc = name_find(z, tenant, name, name_size, &number);
 
     if (rc != 0)
         return rc;
-    if (cond->if_version != 0 && cond->if_version != object_of_entry(z, entry)->version)
+    if (cond->if_version != 0 && cond->if_version != fh_objects_at(&z->objects, number)->version)
         return -ECANCELED;
-    fh_zone_drop(z, fh_directory_at(&z->directory, entry)->object);
+    fh_zone_drop(z, number);
     return 0;
 }
 
-static bool entry_is_listed(const struct fh_zone *z, const struct fh_dirent *e, uint32_t tenant,
-                            const void *prefix, size_t prefix_size)
+static bool name_is_listed(const struct fh_name *n, const struct fh_name *prefix)
 {
-    return e->bytes && e->tenant == tenant && e->size >= prefix_size &&
-           (prefix_size == 0 || __builtin_memcmp(e->bytes, prefix, prefix_size) == 0) &&
-           !fh_zone_is_expired(z, fh_objects_at(&z->objects, e->object));
+    return n->tenant == prefix->tenant && n->size >= prefix->size &&
+           (prefix->size == 0 || memcmp(n->bytes, prefix->bytes, prefix->size) == 0);
 }
 
 void fh_zone_list(struct fh_zone *z, uint32_t tenant, const void *prefix, size_t prefix_size,
@@ -205,17 +225,24 @@ void fh_zone_list(struct fh_zone *z, uint32_t tenant, const void *prefix, size_t
                                 const struct fh_object_view *),
                   void *ctx)
 {
-    const struct fh_directory *d = &z->directory;
-    uint64_t at = *cursor > 0 ? *cursor : 1;
+    struct fh_name wanted = name_made(tenant, prefix, prefix_size);
+    uint64_t object;
 
-    for (uint32_t steps = 0; at < d->used_end && steps < FH_LIST_STEPS; at++, steps++) {
-        const struct fh_dirent *e = fh_directory_at(d, (uint32_t)at);
+    for (uint32_t steps = 0; steps < FH_LIST_STEPS; steps++) {
+        if (!fh_directory_next(&z->directory, cursor, &object)) {
+            *cursor = 0;
+            return;
+        }
+        uint32_t number = (uint32_t)object;
+        struct fh_name name = fh_zone_name(z, number);
         struct fh_object_view view;
-        if (!entry_is_listed(z, e, tenant, prefix, prefix_size))
-            continue;
-        fh_zone_describe(z, e->object, &view);
-        if (!visit(ctx, e->bytes, e->size, &view))
-            break;
+        if (name_is_listed(&name, &wanted) &&
+            !fh_zone_is_expired(z, fh_objects_at(&z->objects, number))) {
+            fh_zone_describe(z, number, &view);
+            if (!visit(ctx, name.bytes, name.size, &view))
+                return;
+        }
+        if (++*cursor == 0)
+            return;
     }
-    *cursor = at < d->used_end ? at : 0;
 }

@@ -1,5 +1,5 @@
 /*
- * objects: the record of each object: key, version, size, state, owner, expiry.
+ * objects: the record of each object: key, version, size, state, owner.
  *
  * A record's number is the tag of the object's block in the heap, so an address leads to its record
  * through the heap and nothing a client sends is used as an index. Views and staging blocks have no
@@ -28,12 +28,11 @@ struct fh_object {
     uint64_t tenant : 16;
     uint64_t size : 48; /* bytes, at most FH_OBJECT_SIZE_MAX */
     uint64_t sealed : 1;
-    uint64_t small : 1; /* lies in a slab */
-    uint64_t busy : 1;  /* being copied to another place or not published yet: no mutation */
-    uint64_t cache : 9; /* the number of its typed cache, or 0 */
+    uint64_t small : 1;   /* lies in a slab */
+    uint64_t expires : 1; /* its extra has an expiry */
+    uint64_t cache : 9;   /* the number of its typed cache, or 0 */
     uint64_t spare : 4;
-    uint32_t expiry; /* tick after which it is gone; 0 = never */
-    uint32_t name;   /* directory entry; 0 = none */
+    uint32_t extra; /* its name and its expiry; FH_EXTRAS_NONE: it has neither */
 };
 
 struct fh_objects {

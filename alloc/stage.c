@@ -287,12 +287,12 @@ static int stage_put_step(struct fh_call *call)
     struct fh_zone *z = s->zone;
     struct fh_object *o = fh_objects_at(&z->objects, s->number);
     struct fh_addr tail = {s->block.addr.v + (s->pages << FH_PAGE_SHIFT)};
-    uint32_t entry;
+    uint32_t before;
     int rc;
 
     if ((rc = stage_begin_commit(s)) != 0)
         return rc;
-    if ((rc = fh_zone_may_name(z, s->tenant, s->name, s->name_size, &s->cond, &entry)) != 0)
+    if ((rc = fh_zone_may_name(z, s->tenant, s->name, s->name_size, &s->cond, &before)) != 0)
         return rc;
     if (s->tail > 0) {
         struct fh_span span = {.kind = FH_SPAN_COPY, .start = tail, .size = s->tail};
@@ -300,7 +300,7 @@ static int stage_put_step(struct fh_call *call)
             return rc;
     }
     fh_pager_write(&z->pager, tail, stage_edge(s, EDGE_TAIL), s->tail);
-    if ((rc = fh_zone_give_name(z, s->number, s->name, s->name_size, entry, s->ttl_ms)) != 0)
+    if ((rc = fh_zone_give_name(z, s->number, s->name, s->name_size, before, s->ttl_ms)) != 0)
         return rc;
     o->addr = s->block.addr.v & ((UINT64_C(1) << 48) - 1);
     o->version = ++z->version;

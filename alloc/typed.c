@@ -42,7 +42,10 @@ int fh_zone_alloc_typed(struct fh_zone *z, uint32_t tenant, const void *name, si
         return rc;
     }
     fh_zone_place(z, number, &block, size);
-    fh_objects_at(&z->objects, number)->expiry = fh_zone_expiry(z, ttl_ms);
+    if ((rc = fh_zone_set_extra(z, number, NULL, 0, ttl_ms)) != 0) {
+        fh_zone_drop(z, number);
+        return rc;
+    }
     fh_zone_describe(z, number, out);
     return 0;
 }

@@ -20,10 +20,13 @@
  *   [I2] a record's name leads back to the record
  *   [I3] a record of a typed cache lies in that cache, of its tenant, and is no longer than its
  *        objects; others lie in none
+ *   [I4] a record expires if and only if its extra says when; every extra is one record's, every
+ *        name in the directory too
  */
 #include "zone.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <string.h>
 
@@ -94,6 +97,11 @@ static int zone_init_pager(struct fh_zone *z)
     return 0;
 }
 
+static struct fh_name name_of(const void *ctx, uint64_t object)
+{
+    return fh_zone_name(ctx, (uint32_t)object);
+}
+
 static int zone_init_names(struct fh_zone *z)
 {
     uint8_t hash_key[16];
@@ -101,9 +109,17 @@ static int zone_init_names(struct fh_zone *z)
 
     if ((rc = fh_objects_init(&z->objects, &z->mem)) != 0)
         return rc;
+    if ((rc = fh_extras_init(&z->extras, &z->mem)) != 0)
+        goto out_objects;
     z->opts.random(z->opts.random_ctx, hash_key, sizeof(hash_key));
-    if ((rc = fh_directory_init(&z->directory, &z->mem, hash_key)) != 0)
-        fh_objects_fini(&z->objects);
+    if ((rc = fh_directory_init(&z->directory, &(struct fh_directory_opts){.mem = &z->mem,
+                                                                           .hash_key = hash_key,
+                                                                           .name_of = name_of,
+                                                                           .ctx = z})) == 0)
+        return 0;
+    fh_extras_fini(&z->extras);
+out_objects:
+    fh_objects_fini(&z->objects);
     return rc;
 }
 
@@ -151,6 +167,7 @@ int fh_zone_init(struct fh_zone *z, const struct fh_zone_opts *given, uint64_t n
 
 out_names:
     fh_directory_fini(&z->directory);
+    fh_extras_fini(&z->extras);
     fh_objects_fini(&z->objects);
 out_pager:
     fh_pager_fini(&z->pager);
@@ -169,6 +186,7 @@ void fh_zone_fini(struct fh_zone *z)
     }
     fh_zone_poison_fini(z);
     fh_directory_fini(&z->directory);
+    fh_extras_fini(&z->extras);
     fh_objects_fini(&z->objects);
     fh_pager_fini(&z->pager);
     fh_heap_fini(&z->heap);
@@ -247,18 +265,49 @@ static uint64_t zone_tick(const struct fh_zone *z)
     return (z->now_ms - z->start_ms) / FH_TICK_MS;
 }
 
-bool fh_zone_is_expired(const struct fh_zone *z, const struct fh_object *o)
+static uint32_t zone_expiry(const struct fh_zone *z, const struct fh_object *o)
 {
-    return o->expiry != 0 && zone_tick(z) >= o->expiry;
+    return o->expires ? fh_extras_get(&z->extras, o->extra).expiry : 0;
 }
 
-uint32_t fh_zone_expiry(const struct fh_zone *z, uint64_t ttl_ms)
+bool fh_zone_is_expired(const struct fh_zone *z, const struct fh_object *o)
+{
+    return o->expires && zone_tick(z) >= zone_expiry(z, o);
+}
+
+/* The tick at which what is made now is gone; 0 = never. */
+static uint32_t zone_tick_after(const struct fh_zone *z, uint64_t ttl_ms)
 {
     uint64_t ticks = ttl_ms / FH_TICK_MS + 1; /* the running tick has begun already */
 
     if (ttl_ms == 0 || ticks > UINT32_MAX - zone_tick(z))
         return 0; /* 13 years and more are as good as for ever */
     return (uint32_t)(zone_tick(z) + ticks);
+}
+
+int fh_zone_set_extra(struct fh_zone *z, uint32_t number, const void *name, size_t size,
+                      uint64_t ttl_ms)
+{
+    struct fh_object *o = fh_objects_at(&z->objects, number);
+    struct fh_extra x = {
+        .name = name, .name_size = (uint32_t)size, .expiry = zone_tick_after(z, ttl_ms)};
+    uint32_t extra = FH_EXTRAS_NONE;
+    int rc = size == 0 && x.expiry == 0 ? 0 : fh_extras_take(&z->extras, &x, &extra);
+
+    if (rc != 0)
+        return rc;
+    fh_extras_give(&z->extras, o->extra);
+    o->extra = extra;
+    o->expires = x.expiry != 0;
+    return 0;
+}
+
+struct fh_name fh_zone_name(const struct fh_zone *z, uint32_t number)
+{
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    struct fh_extra x = fh_extras_get(&z->extras, o->extra);
+
+    return (struct fh_name){.tenant = (uint32_t)o->tenant, .size = x.name_size, .bytes = x.name};
 }
 
 uint64_t fh_zone_filled(const struct fh_zone *z, uint32_t number)
@@ -298,13 +347,13 @@ void fh_zone_describe(const struct fh_zone *z, uint32_t number, struct fh_object
 {
     const struct fh_object *o = fh_objects_at(&z->objects, number);
     uint64_t now = z->now_ms - z->start_ms;
-    uint64_t end = (uint64_t)o->expiry * FH_TICK_MS;
+    uint64_t end = (uint64_t)zone_expiry(z, o) * FH_TICK_MS;
 
     *out = (struct fh_object_view){
         .ref = {.addr = {o->addr}, .key = o->key, .tenant = (uint32_t)o->tenant},
         .size = o->size,
         .version = o->version,
-        .ttl_ms = o->expiry != 0 && end > now ? end - now : 0,
+        .ttl_ms = end > now ? end - now : 0,
         .sealed = o->sealed,
         .small = o->small,
     };
@@ -386,12 +435,14 @@ void fh_zone_give_block(struct fh_zone *z, struct fh_addr addr, uint64_t room_by
 void fh_zone_drop(struct fh_zone *z, uint32_t number)
 {
     struct fh_object *o = fh_objects_at(&z->objects, number);
+    struct fh_name name = fh_zone_name(z, number);
     struct fh_heap_block block;
     int rc = fh_heap_find(&z->heap, (struct fh_addr){o->addr}, &block);
 
     FH_ASSERT(rc == 0);
-    if (o->name != 0)
-        fh_directory_remove(&z->directory, o->name);
+    if (name.size > 0)
+        fh_directory_remove(&z->directory, &name, number);
+    fh_extras_give(&z->extras, o->extra);
     if (block.in_slab)
         fh_zone_give_slot(z, &block, fh_zone_filled(z, number));
     else
@@ -409,7 +460,10 @@ int fh_zone_alloc(struct fh_zone *z, uint32_t tenant, uint64_t size, uint64_t tt
 
     if (rc != 0)
         return rc;
-    fh_objects_at(&z->objects, number)->expiry = fh_zone_expiry(z, ttl_ms);
+    if ((rc = fh_zone_set_extra(z, number, NULL, 0, ttl_ms)) != 0) {
+        fh_zone_drop(z, number);
+        return rc;
+    }
     fh_zone_describe(z, number, out);
     return 0;
 }
@@ -453,11 +507,14 @@ static uint64_t zone_metadata_bytes(const struct fh_zone *z)
     struct fh_pagetable_stats table;
     struct fh_objects_stats objects;
     struct fh_directory_stats directory;
+    struct fh_extras_stats extras;
 
     fh_pagetable_stats(&z->pager.table, &table);
     fh_objects_stats(&z->objects, &objects);
     fh_directory_stats(&z->directory, &directory);
-    return table.bytes + objects.book_bytes + directory.book_bytes + z->caches.bytes +
+    fh_extras_stats(&z->extras, &extras);
+    return table.bytes + objects.book_bytes + directory.book_bytes + extras.book_bytes +
+           z->caches.bytes +
            (uint64_t)(z->pager.frames.total + z->pager.frames.leaving) *
                sizeof(struct fh_frame_record) +
            z->pager.swap.slots.stats.used * sizeof(struct fh_slot_record);
@@ -498,6 +555,19 @@ static void check_typed(const struct fh_zone *z, uint32_t number, const struct f
         fh_report(r, "[I3] object %u: cache %u is not for it", number, (unsigned)o->cache);
 }
 
+static void check_extra(const struct fh_zone *z, uint32_t number, struct fh_report *r) /* [I2] */
+{
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    struct fh_name name = fh_zone_name(z, number);
+    uint64_t found = FH_OBJECT_NONE;
+
+    if (name.size > 0 && (fh_directory_find(&z->directory, &name, &found) != 0 || found != number))
+        fh_report(r, "[I2] object %u: its name leads elsewhere", number);
+    if (o->expires != (fh_extras_get(&z->extras, o->extra).expiry != 0))
+        fh_report(r, "[I4] object %u: it %s, its extra says otherwise", number,
+                  o->expires ? "expires" : "does not expire");
+}
+
 static void check_object(const struct fh_zone *z, uint32_t number, struct fh_report *r)
 {
     const struct fh_object *o = fh_objects_at(&z->objects, number);
@@ -509,26 +579,35 @@ static void check_object(const struct fh_zone *z, uint32_t number, struct fh_rep
         fh_report(r, "[I1] object %u: its address does not lead back to it", number);
     else
         check_typed(z, number, &block, r);
-    if (o->name != 0 && fh_directory_at(&z->directory, o->name)->object != number)
-        fh_report(r, "[I2] object %u: its name leads elsewhere", number);
+    check_extra(z, number, r);
 }
 
 bool fh_zone_check(const struct fh_zone *z, FILE *why)
 {
     struct fh_report r = {.out = why, .lines_max = 20};
     bool parts = fh_heap_check(&z->heap, why);
+    uint64_t extras = 0, names = 0;
 
     parts = fh_pager_check(&z->pager, why) && parts;
     parts = fh_reclaim_check(&z->reclaim, why) && parts;
     parts = fh_reap_check(&z->reap, why) && parts;
     parts = fh_objects_check(&z->objects, why) && parts;
+    parts = fh_extras_check(&z->extras, why) && parts;
     parts = fh_directory_check(&z->directory, why) && parts;
     parts = fh_caches_check(&z->caches, why) && parts;
     if (parts)
         fh_zone_poison_check(z, &r);
     for (uint32_t i = 1; i < z->objects.used_end; i++)
-        if (fh_objects_at(&z->objects, i)->key != 0)
+        if (fh_objects_at(&z->objects, i)->key != 0) {
             check_object(z, i, &r);
+            extras += fh_objects_at(&z->objects, i)->extra != FH_EXTRAS_NONE;
+            names += fh_zone_name(z, i).size > 0;
+        }
+    if (extras != z->extras.count || names != z->directory.count)
+        fh_report(&r,
+                  "[I4] objects have %" PRIu64 " extras and %" PRIu64 " names; there are %" PRIu64
+                  " and %" PRIu64,
+                  extras, names, z->extras.count, z->directory.count);
     return parts && r.broken == 0;
 }
 
@@ -536,6 +615,7 @@ void fh_zone_dump(const struct fh_zone *z, FILE *out)
 {
     fprintf(out, "zone %u, version %llu\n", z->opts.index, (unsigned long long)z->version);
     fh_objects_dump(&z->objects, out);
+    fh_extras_dump(&z->extras, out);
     fh_directory_dump(&z->directory, out);
     fh_caches_dump(&z->caches, out);
     fh_heap_dump(&z->heap, out);

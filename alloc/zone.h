@@ -27,6 +27,7 @@
 
 #include "caches.h"
 #include "directory.h"
+#include "extras.h"
 #include "heap.h"
 #include "mem.h"
 #include "objects.h"
@@ -64,6 +65,7 @@ struct fh_zone {
     struct fh_reclaim reclaim;
     struct fh_reap reap;
     struct fh_objects objects;
+    struct fh_extras extras;
     struct fh_directory directory;
     struct fh_caches caches;
     uint64_t *stale; /* of debug, else NULL: a bit per page that may hold bytes of freed objects */

@@ -14,8 +14,9 @@ enum { FH_TICK_MS = 100 }; /* unit of an object's expiry */
 FH_CHECKED int fh_zone_resolve(struct fh_zone *, const struct fh_ref *, uint32_t *number,
                                struct fh_heap_block *block);
 bool fh_zone_is_expired(const struct fh_zone *, const struct fh_object *);
-/* The tick at which what is made now is gone; 0 = never. */
-uint32_t fh_zone_expiry(const struct fh_zone *, uint64_t ttl_ms);
+/* Replaces name and expiry of an object; the name may be empty. On error it keeps what it has. */
+FH_CHECKED int fh_zone_set_extra(struct fh_zone *, uint32_t number, const void *name, size_t size,
+                                 uint64_t ttl_ms);
 
 /* A new object: block, record, key. Nothing names it but its handle. *number is untouched on error.
  */
@@ -33,13 +34,15 @@ void fh_zone_describe(const struct fh_zone *, uint32_t number, struct fh_object_
 
 /* Whether a mutation may happen: not sealed, and of the wanted version. */
 FH_CHECKED int fh_zone_may_change(const struct fh_object *, const struct fh_cond *);
-/* Whether a name may be given now; on 0, *entry is what it leads to, 0 = nothing yet. */
+/* Whether a name may be given now; on 0, *before is the object that has it, or FH_OBJECT_NONE. */
 FH_CHECKED int fh_zone_may_name(struct fh_zone *, uint32_t tenant, const void *name, size_t size,
-                                const struct fh_cond *, uint32_t *entry);
+                                const struct fh_cond *, uint32_t *before);
 /* Seals the object and gives it the name; what had it is freed. After may_name, in the same turn.
  */
 FH_CHECKED int fh_zone_give_name(struct fh_zone *, uint32_t number, const void *name, size_t size,
-                                 uint32_t entry, uint64_t ttl_ms);
+                                 uint32_t before, uint64_t ttl_ms);
+/* The name of an object; of size 0 when it has none. */
+struct fh_name fh_zone_name(const struct fh_zone *, uint32_t number);
 
 /* The object with this record lies in the block from now on, and exists. */
 void fh_zone_place(struct fh_zone *, uint32_t number, const struct fh_heap_block *, uint64_t size);

@@ -1,4 +1,4 @@
-/* Names: found, added, removed, counted; and a walk by entry number while they come and go. */
+/* Names: found, added, removed, replaced, counted; shards split and joined; walks meanwhile. */
 #include "alloc/directory.h"
 
 #include <criterion/criterion.h>
@@ -6,19 +6,49 @@
 #include <signal.h>
 #include <string.h>
 
+#include "alloc/hash.h"
 #include "tests/support/rng.h"
 
-enum { MANY = 1000 };
+enum { MANY = 20000, NUMBERED = 1000 /* objects from here on are called object/N of tenant 1 */ };
 
+static const uint8_t key[16] = "sixteen bytes..";
 static struct fh_mem mem;
 static struct fh_directory directory;
+static struct fh_name given[NUMBERED]; /* the names of the first objects */
+static uint32_t asked;                 /* calls of name_of */
+
+static struct fh_name numbered_into(char text[32], uint64_t i)
+{
+    uint32_t size = (uint32_t)snprintf(text, 32, "object/%llu", (unsigned long long)i);
+
+    return (struct fh_name){.tenant = 1, .size = size, .bytes = text};
+}
+
+static struct fh_name numbered(uint64_t i)
+{
+    static char text[32];
+    return numbered_into(text, i);
+}
+
+static struct fh_name name_of(const void *ctx, uint64_t object)
+{
+    static char text[32];
+
+    cr_assert_eq(ctx, (const void *)key);
+    asked++;
+    return object < NUMBERED ? given[object] : numbered_into(text, object - NUMBERED);
+}
+
+static int directory_start(struct fh_directory *d, struct fh_mem *m)
+{
+    return fh_directory_init(
+        d, &(struct fh_directory_opts){.mem = m, .hash_key = key, .name_of = name_of, .ctx = key});
+}
 
 static void setup(void)
 {
-    static const uint8_t key[16] = "sixteen bytes..";
-
     memset(&directory, 0xA5, sizeof(directory));
-    cr_assert_eq(fh_directory_init(&directory, &mem, key), 0);
+    cr_assert_eq(directory_start(&directory, &mem), 0);
 }
 
 static void teardown(void)
@@ -27,48 +57,56 @@ static void teardown(void)
     cr_assert_eq(mem.used_bytes, 0);
 }
 
-static uint32_t add(uint32_t tenant, const char *name, uint32_t object)
+static struct fh_name name(uint32_t tenant, const char *text)
 {
-    uint32_t entry = 0;
-    int rc = fh_directory_add(&directory, tenant, name, strlen(name), object, &entry);
-
-    cr_assert_eq(rc, 0, "%s: %d", name, rc);
-    cr_assert_neq(entry, 0);
-    return entry;
+    return (struct fh_name){.tenant = tenant, .size = (uint32_t)strlen(text), .bytes = text};
 }
 
-static uint32_t add_number(uint32_t i)
+static void add(uint32_t tenant, const char *text, uint64_t object)
 {
-    char name[32];
-    snprintf(name, sizeof(name), "object/%u", i);
-    return add(1, name, i);
+    given[object] = name(tenant, text);
+    int rc = fh_directory_add(&directory, &given[object], object);
+    cr_assert_eq(rc, 0, "%s: %d", text, rc);
 }
 
-/* The entry number of a name, or a negative errno. */
-static int64_t find(uint32_t tenant, const char *name)
+static int add_number(uint64_t i)
 {
-    uint32_t entry = 0;
-    int rc = fh_directory_find(&directory, tenant, name, strlen(name), &entry);
-    return rc == 0 ? (int64_t)entry : rc;
+    struct fh_name n = numbered(i);
+    return fh_directory_add(&directory, &n, NUMBERED + i);
 }
 
-static int64_t find_number(uint32_t i)
+static void remove_number(uint64_t i)
 {
-    char name[32];
-    snprintf(name, sizeof(name), "object/%u", i);
-    return find(1, name);
+    struct fh_name n = numbered(i);
+    fh_directory_remove(&directory, &n, NUMBERED + i);
+}
+
+/* The object of a name, or a negative errno. */
+static int64_t find(uint32_t tenant, const char *text)
+{
+    struct fh_name n = name(tenant, text);
+    uint64_t object = 0;
+    int rc = fh_directory_find(&directory, &n, &object);
+    return rc == 0 ? (int64_t)object : rc;
+}
+
+static int64_t find_number(uint64_t i)
+{
+    struct fh_name n = numbered(i);
+    uint64_t object = 0;
+    int rc = fh_directory_find(&directory, &n, &object);
+    return rc == 0 ? (int64_t)object - NUMBERED : rc;
 }
 
 TestSuite(directory, .init = setup, .fini = teardown, .timeout = 20);
 
 Test(directory, a_name_leads_to_its_object)
 {
-    uint32_t a = add(1, "a", 5);
-    uint32_t b = add(1, "model/0", 12);
+    add(1, "a", 5);
+    add(1, "model/0", 12);
 
-    cr_assert_eq(find(1, "a"), a);
-    cr_assert_eq(find(1, "model/0"), b);
-    cr_assert_eq(fh_directory_at(&directory, b)->object, 12);
+    cr_assert_eq(find(1, "a"), 5);
+    cr_assert_eq(find(1, "model/0"), 12);
     cr_assert_eq(find(1, "model"), -ENOENT);
     cr_assert_eq(find(1, "model/00"), -ENOENT);
     cr_assert_eq(directory.count, 2);
@@ -77,124 +115,282 @@ Test(directory, a_name_leads_to_its_object)
 
 Test(directory, tenants_do_not_see_each_others_names)
 {
-    uint32_t a = add(1, "same", 5);
+    add(1, "same", 5);
     cr_assert_eq(find(2, "same"), -ENOENT);
-    uint32_t b = add(2, "same", 6);
+    add(2, "same", 6);
 
-    cr_assert_neq(a, b);
-    cr_assert_eq(find(1, "same"), a);
-    cr_assert_eq(find(2, "same"), b);
-    fh_directory_remove(&directory, a);
+    cr_assert_eq(find(1, "same"), 5);
+    cr_assert_eq(find(2, "same"), 6);
+    fh_directory_remove(&directory, &given[5], 5);
     cr_assert_eq(find(1, "same"), -ENOENT);
-    cr_assert_eq(find(2, "same"), b);
+    cr_assert_eq(find(2, "same"), 6);
 }
 
 Test(directory, a_name_is_any_bytes_of_1_to_1024)
 {
-    static char longest[FH_DIRECTORY_NAME_MAX + 1];
-    uint32_t entry;
+    static const char longest[FH_DIRECTORY_NAME_MAX + 1];
+    uint64_t object;
 
-    memset(longest, 0, sizeof(longest));
-    cr_assert_eq(fh_directory_add(&directory, 1, longest, 0, 1, &entry), -EINVAL);
-    cr_assert_eq(fh_directory_add(&directory, 1, longest, sizeof(longest), 1, &entry), -EINVAL);
-    cr_assert_eq(fh_directory_find(&directory, 1, longest, 0, &entry), -EINVAL);
-    cr_assert_eq(fh_directory_add(&directory, 1, longest, 1, 1, &entry), 0);
-    cr_assert_eq(fh_directory_add(&directory, 1, longest, sizeof(longest) - 1, 2, &entry), 0);
-    cr_assert_eq(fh_directory_find(&directory, 1, longest, sizeof(longest) - 1, &entry), 0);
-    cr_assert_eq(fh_directory_at(&directory, entry)->object, 2);
+    given[0] = (struct fh_name){.tenant = 1, .size = 0, .bytes = longest};
+    given[1] = (struct fh_name){.tenant = 1, .size = 1, .bytes = longest};
+    given[2] = (struct fh_name){.tenant = 1, .size = sizeof(longest) - 1, .bytes = longest};
+    given[3] = (struct fh_name){.tenant = 1, .size = sizeof(longest), .bytes = longest};
+    cr_assert_eq(fh_directory_add(&directory, &given[0], 0), -EINVAL);
+    cr_assert_eq(fh_directory_add(&directory, &given[3], 3), -EINVAL);
+    cr_assert_eq(fh_directory_find(&directory, &given[0], &object), -EINVAL);
+    cr_assert_eq(fh_directory_find(&directory, &given[3], &object), -EINVAL);
+    cr_assert_eq(fh_directory_add(&directory, &given[1], 1), 0);
+    cr_assert_eq(fh_directory_add(&directory, &given[2], 2), 0);
+    cr_assert_eq(fh_directory_find(&directory, &given[2], &object), 0);
+    cr_assert_eq(object, 2);
     cr_assert_eq(directory.count, 2);
 }
 
 Test(directory, a_taken_name_is_refused_and_nothing_changes)
 {
-    uint32_t entry = 99;
-
-    (void)add(1, "a", 5);
+    add(1, "a", 5);
     uint64_t used = mem.used_bytes;
-    cr_assert_eq(fh_directory_add(&directory, 1, "a", 1, 6, &entry), -EEXIST);
-    cr_assert_eq(entry, 99);
-    cr_assert_eq(fh_directory_at(&directory, (uint32_t)find(1, "a"))->object, 5);
+    struct fh_name again = name(1, "a");
+    cr_assert_eq(fh_directory_add(&directory, &again, 6), -EEXIST);
+    cr_assert_eq(find(1, "a"), 5);
+    cr_assert_eq(directory.count, 1);
     cr_assert_eq(mem.used_bytes, used);
 }
 
-Test(directory, grows_and_every_entry_keeps_its_number)
+Test(directory, a_replaced_name_leads_to_the_other_object)
 {
-    static uint32_t entries[MANY];
+    uint64_t largest = (UINT64_C(1) << FH_DIRECTORY_OBJECT_BITS) - 1;
+    struct fh_name n = numbered(largest - NUMBERED);
 
-    for (uint32_t i = 0; i < MANY; i++)
-        entries[i] = add_number(i);
-    cr_assert_gt(directory.table_size, MANY);
-    for (uint32_t i = 0; i < MANY; i++)
-        cr_assert_eq(find_number(i), entries[i]);
+    cr_assert_eq(fh_directory_add(&directory, &n, largest), 0);
+    cr_assert_eq(find_number(largest - NUMBERED), (int64_t)largest - NUMBERED);
+    given[7] = numbered(largest - NUMBERED);
+    fh_directory_replace(&directory, &n, largest, 7);
+    uint64_t object = 0;
+    cr_assert_eq(fh_directory_find(&directory, &n, &object), 0);
+    cr_assert_eq(object, 7);
+    cr_assert_eq(directory.count, 1);
     cr_assert(fh_directory_check(&directory, stderr));
 }
 
-Test(directory, removing_leaves_no_gap_that_hides_another_name)
+Test(directory, shards_split_and_every_name_is_found)
 {
-    static uint32_t entries[MANY];
-    struct rng g = rng_from_env("directory");
+    struct fh_directory_stats s;
 
-    for (uint32_t step = 0; step < 20000; step++) {
-        uint32_t i = (uint32_t)rng_below(&g, 300);
-        if (entries[i] != 0) {
-            cr_assert_eq(find_number(i), entries[i]);
-            fh_directory_remove(&directory, entries[i]);
-            entries[i] = 0;
-        } else {
-            cr_assert_eq(find_number(i), -ENOENT);
-            entries[i] = add_number(i);
-        }
-        if (step % 500 == 0)
-            cr_assert(fh_directory_check(&directory, stderr));
-    }
-    for (uint32_t i = 0; i < 300; i++)
-        cr_assert_eq(find_number(i), entries[i] != 0 ? (int64_t)entries[i] : -ENOENT);
+    for (uint32_t i = 0; i < MANY; i++)
+        cr_assert_eq(add_number(i), 0);
+    cr_assert(fh_directory_check(&directory, stderr));
+    for (uint32_t i = 0; i < MANY; i++)
+        cr_assert_eq(find_number(i), i);
+    cr_assert_eq(find_number(MANY), -ENOENT);
+    fh_directory_stats(&directory, &s);
+    cr_assert_eq(s.names, MANY);
+    cr_assert_geq(s.shards, MANY / 512);
+    cr_assert_leq(s.book_bytes, MANY * 7, "%llu bytes", (unsigned long long)s.book_bytes);
+    cr_assert_eq(s.book_bytes, mem.used_bytes);
 }
 
-Test(directory, a_walk_by_number_meets_every_name_that_stays_exactly_once)
+Test(directory, no_add_looks_at_more_than_one_shard)
+{
+    uint32_t most = 0;
+
+    for (uint32_t i = 0; i < MANY; i++) {
+        asked = 0;
+        cr_assert_eq(add_number(i), 0);
+        most = asked > most ? asked : most;
+    }
+    cr_assert_geq(most, 512, "a shard was split");
+    cr_assert_leq(most, 512 + 50);
+}
+
+Test(directory, a_look_up_asks_for_one_name_mostly)
+{
+    for (uint32_t i = 0; i < MANY; i++)
+        cr_assert_eq(add_number(i), 0);
+    asked = 0;
+    for (uint32_t i = 0; i < MANY; i++)
+        cr_assert_eq(find_number(i), i);
+    cr_assert_leq(asked, MANY + MANY / 10, "fragments tell names apart");
+}
+
+Test(directory, shards_join_when_names_go)
+{
+    struct fh_directory_stats s;
+
+    for (uint32_t i = 0; i < MANY; i++)
+        cr_assert_eq(add_number(i), 0);
+    for (uint32_t i = 0; i < MANY; i++) {
+        remove_number(i);
+        if (i % 1000 == 0)
+            cr_assert(fh_directory_check(&directory, stderr));
+    }
+    fh_directory_stats(&directory, &s);
+    cr_assert_eq(s.names, 0);
+    cr_assert_eq(s.shards, 1);
+    cr_assert(fh_directory_check(&directory, stderr));
+    for (uint32_t i = 0; i < MANY; i++)
+        cr_assert_eq(add_number(i), 0);
+    cr_assert(fh_directory_check(&directory, stderr));
+}
+
+Test(directory, a_random_walk_finds_what_is_there_and_nothing_else)
+{
+    static bool there[3000];
+    struct rng g = rng_from_env("directory");
+    uint32_t count = 0;
+
+    for (uint32_t step = 0; step < 60000; step++) {
+        /* it fills and empties in turns, so that shards split and join */
+        uint32_t i = (uint32_t)rng_below(&g, 3000);
+        bool fill = rng_percent(&g, step / 10000 % 2 == 0 ? 80 : 20);
+        cr_assert_eq(find_number(i), there[i] ? (int64_t)i : -ENOENT);
+        if (fill && !there[i])
+            cr_assert_eq(add_number(i), 0);
+        else if (!fill && there[i])
+            remove_number(i);
+        count += there[i] != fill ? (fill ? 1u : -1u) : 0;
+        there[i] = fill;
+        cr_assert_eq(directory.count, count);
+        if (step % 2000 == 0)
+            cr_assert(fh_directory_check(&directory, stderr));
+    }
+    for (uint32_t i = 0; i < 3000; i++)
+        cr_assert_eq(find_number(i), there[i] ? (int64_t)i : -ENOENT);
+}
+
+/* Names whose hashes begin with `bits` zeros, as many as wanted. */
+static void add_alike(uint32_t wanted, uint32_t bits)
+{
+    for (uint64_t i = 0; wanted > 0; i++) {
+        struct fh_name n = numbered(i);
+        if (fh_hash(key, n.tenant, n.bytes, n.size) >> (64 - bits) != 0)
+            continue;
+        cr_assert_eq(add_number(i), 0);
+        wanted--;
+    }
+}
+
+Test(directory, names_chosen_to_hash_alike_are_found_and_make_no_pointers)
+{
+    struct fh_directory_stats s;
+
+    add_alike(2000, 8); /* they do not fit one shard, and its bits of difference come late */
+    cr_assert(fh_directory_check(&directory, stderr));
+    fh_directory_stats(&directory, &s);
+    cr_assert_leq(s.depth, 6, "pointers double while there are names for them");
+    uint64_t hash = 0, object;
+    uint32_t met = 0;
+    for (; fh_directory_next(&directory, &hash, &object); hash++, met++)
+        cr_assert_eq(find_number(object - NUMBERED), (int64_t)object - NUMBERED);
+    cr_assert_eq(met, 2000);
+}
+
+Test(directory, a_walk_meets_every_name_that_stays_exactly_once)
 {
     static uint32_t met[MANY];
     struct rng g = rng_from_env("directory walk");
+    uint64_t hash = 0, object;
 
-    for (uint32_t i = 0; i < MANY / 2; i++)
-        (void)add_number(i);
-    for (uint32_t at = 1; at < directory.used_end; at++) {
-        const struct fh_dirent *e = fh_directory_at(&directory, at);
-        if (e->bytes)
-            met[e->object]++;
-        /* the odd ones come and go, the table grows */
-        uint32_t other = (uint32_t)rng_below(&g, MANY / 2) | 1;
-        int64_t found = find_number(other);
-        if (found > 0)
-            fh_directory_remove(&directory, (uint32_t)found);
-        else
-            (void)add_number(other);
-    }
-    for (uint32_t i = 0; i < MANY / 2; i += 2)
+    for (uint32_t i = 0; i < MANY; i += 4)
+        cr_assert_eq(add_number(i), 0);
+    do {
+        if (!fh_directory_next(&directory, &hash, &object))
+            break;
+        met[object - NUMBERED]++;
+        /* those that are no multiples of 4 come and go: shards split and join */
+        for (uint32_t k = 0; k < 4; k++) {
+            uint64_t other = rng_below(&g, MANY) | 1;
+            if (find_number(other) < 0)
+                cr_assert_eq(add_number(other), 0);
+            else if (rng_percent(&g, 40))
+                remove_number(other);
+        }
+    } while (++hash != 0);
+    for (uint32_t i = 0; i < MANY; i += 4)
         cr_assert_eq(met[i], 1, "name %u was met %u times", i, met[i]);
+    for (uint32_t i = 0; i < MANY; i++)
+        cr_assert_leq(met[i], 2);
+    cr_assert(fh_directory_check(&directory, stderr));
+}
+
+Test(directory, a_walk_meets_what_stays_once_while_most_goes)
+{
+    static uint32_t met[MANY];
+    uint64_t hash = 0, object, gone = 1;
+
+    for (uint32_t i = 0; i < MANY; i++)
+        cr_assert_eq(add_number(i), 0);
+    do {
+        if (!fh_directory_next(&directory, &hash, &object))
+            break;
+        met[object - NUMBERED]++;
+        for (uint32_t k = 0; k < 8 && gone < MANY; k++, gone++)
+            if (gone % 20 != 0)
+                remove_number(gone);
+    } while (++hash != 0);
+    for (uint32_t i = 0; i < MANY; i += 20)
+        cr_assert_eq(met[i], 1, "name %u was met %u times", i, met[i]);
+}
+
+Test(directory, a_walk_may_begin_anywhere)
+{
+    uint64_t hash, object;
+
+    for (uint32_t i = 0; i < 2000; i++)
+        cr_assert_eq(add_number(i), 0);
+    hash = UINT64_MAX;
+    cr_assert_not(fh_directory_next(&directory, &hash, &object));
+    hash = UINT64_C(1) << 63;
+    cr_assert(fh_directory_next(&directory, &hash, &object));
+    cr_assert_geq(hash, UINT64_C(1) << 63);
+    uint64_t same = hash, again;
+    cr_assert(fh_directory_next(&directory, &same, &again));
+    cr_assert_eq(same, hash, "from a name's own hash it comes again");
+    cr_assert_eq(again, object);
 }
 
 Test(directory, every_failed_request_for_memory_leaves_it_as_it_was)
 {
-    for (uint32_t i = 0; i < 200; i++) { /* the table doubles at 48, 96 and 192 */
-        char name[32];
-        uint32_t entry;
-        size_t n = (size_t)snprintf(name, sizeof(name), "object/%u", i);
+    uint32_t failures = 0;
+
+    for (uint32_t i = 0; i < 2500; i++) { /* shards grow, split, the pointers double */
         int rc;
 
         for (uint64_t k = 1;; k++) {
             mem.failed = false;
             mem.fail_at = mem.calls + k;
-            rc = fh_directory_add(&directory, 1, name, n, i, &entry);
+            rc = add_number(i);
             if (!mem.failed)
                 break;
+            failures++;
             cr_assert_eq(rc, -ENOMEM);
             cr_assert_eq(directory.count, i);
             cr_assert_eq(find_number(i), -ENOENT);
+            cr_assert(i % 64 != 0 || fh_directory_check(&directory, stderr));
         }
         mem.fail_at = 0;
         cr_assert_eq(rc, 0);
     }
+    cr_assert_gt(failures, 100);
+    cr_assert_geq(directory.shards_count, 6);
+    cr_assert(fh_directory_check(&directory, stderr));
+}
+
+Test(directory, removing_needs_no_memory)
+{
+    for (uint32_t i = 0; i < 3000; i++)
+        cr_assert_eq(add_number(i), 0);
+    mem.fail_at = mem.calls + 1;
+    mem.fail_from_there_on = true;
+    for (uint32_t i = 0; i < 3000; i++)
+        remove_number(i);
+    cr_assert(mem.failed, "it tried to become smaller");
+    cr_assert_eq(directory.count, 0);
+    cr_assert(fh_directory_check(&directory, stderr));
+    mem.fail_at = 0;
+    mem.fail_from_there_on = false;
+    for (uint32_t i = 0; i < 3000; i++)
+        cr_assert_eq(add_number(i), 0);
     cr_assert(fh_directory_check(&directory, stderr));
 }
 
@@ -203,46 +399,43 @@ Test(directory, no_memory_at_first_is_told_and_nothing_kept)
     for (uint64_t n = 1; n <= 2; n++) {
         struct fh_directory other;
         struct fh_mem m = {.fail_at = n};
-        cr_assert_eq(fh_directory_init(&other, &m, directory.hash_key), -ENOMEM);
+        cr_assert_eq(directory_start(&other, &m), -ENOMEM);
         cr_assert_eq(m.used_bytes, 0);
     }
 }
 
 Test(directory, check_sees_a_wrong_count)
 {
-    (void)add(1, "a", 5);
+    add(1, "a", 5);
     directory.count = 2; /* [I1] */
     cr_assert_not(fh_directory_check(&directory, NULL));
     directory.count = 1;
 }
 
-Test(directory, check_sees_a_number_lost_from_the_table)
-{
-    uint32_t a = add(1, "a", 5), at = 0;
-
-    while (directory.table[at] != a)
-        at++;
-    directory.table[at] = 0; /* [I1], [I2] */
-    cr_assert_not(fh_directory_check(&directory, NULL));
-}
-
 Test(directory, check_sees_a_name_away_from_its_place)
 {
-    uint32_t a = add(1, "a", 5), at = 0;
-
-    while (directory.table[at] != a)
-        at++;
-    directory.table[at] = 0;
-    directory.table[(at + directory.table_size / 2) % directory.table_size] = a; /* [I2] */
+    add(1, "a", 5);
+    given[5] = name(1, "b"); /* [I2] */
     cr_assert_not(fh_directory_check(&directory, NULL));
+    given[5] = name(1, "a");
+    cr_assert(fh_directory_check(&directory, stderr));
 }
 
-Test(directory, check_sees_an_entry_lost_from_the_free_list)
+Test(directory, check_sees_a_pointer_to_another_shard)
 {
-    (void)add(1, "b", 5);
-    fh_directory_remove(&directory, add(1, "a", 5));
-    directory.free_head = 0; /* [I3] */
+    for (uint32_t i = 0; i < 2000; i++)
+        cr_assert_eq(add_number(i), 0);
+    uint64_t last = (UINT64_C(1) << directory.depth) - 1;
+    struct fh_shard *kept = directory.shards[last];
+    directory.shards[last] = directory.shards[0]; /* [I3] */
     cr_assert_not(fh_directory_check(&directory, NULL));
+    directory.shards[last] = kept;
+    directory.shards_count++; /* [I3] */
+    cr_assert_not(fh_directory_check(&directory, NULL));
+    directory.shards_count--;
+    directory.book_bytes++; /* [I4] */
+    cr_assert_not(fh_directory_check(&directory, NULL));
+    directory.book_bytes--;
 }
 
 Test(directory, dump_counts_and_tells_objects)
@@ -250,18 +443,17 @@ Test(directory, dump_counts_and_tells_objects)
     char text[256] = "";
     FILE *out = fmemopen(text, sizeof(text), "w");
 
-    (void)add(1, "abc", 5);
+    add(1, "abc", 5);
     fh_directory_dump(&directory, out);
     fclose(out);
     cr_assert_not_null(strstr(text, "1 names"));
     cr_assert_not_null(strstr(text, "of 3 bytes -> object 5"));
+    cr_assert_null(strstr(text, "abc"), "names are the tenants' own");
 }
 
-Test(directory, removing_a_wrong_entry_is_a_programmer_error, .signal = SIGABRT)
+Test(directory, removing_a_name_of_another_object_is_a_programmer_error, .signal = SIGABRT)
 {
-    uint32_t a = add(1, "a", 5);
-
-    add(1, "b", 5);
-    directory.entries[a].hash ^= 1;
-    fh_directory_remove(&directory, a);
+    add(1, "a", 5);
+    add(1, "b", 6);
+    fh_directory_remove(&directory, &given[5], 6);
 }

@@ -433,20 +433,25 @@ Test(names, a_list_looks_at_so_many_entries_per_answer)
 {
     static struct listing l;
     uint64_t cursor = 0;
+    uint32_t empty = 0;
     char name[32];
 
     for (uint32_t i = 0; i < FH_LIST_STEPS + 100; i++) {
-        size_t n = (size_t)snprintf(name, sizeof(name), "x/%u", i % 2900);
-        uint32_t entry;
-        (void)!fh_directory_add(&rig.zone.directory, 2 + i / 2900, name, n, 1, &entry);
+        struct fh_object_view v;
+        int n = snprintf(name, sizeof(name), "x/%u", i);
+        cr_assert_eq(fh_zone_alloc(&rig.zone, 2, 0, 0, &v), 0);
+        cr_assert_eq(fh_zone_publish(&rig.zone, &v.ref, name, (size_t)n, 0, &any_time, &v), 0);
     }
     put_number(7);
     list(&l, ZONE_TENANT, "", &cursor, 10);
-    cr_assert_eq(l.count, 0, "an empty answer that is not the last");
-    cr_assert_eq(cursor, FH_LIST_STEPS + 1);
+    empty += l.count == 0;
+    cr_assert_neq(cursor, 0, "it cannot have looked at all");
     list(&l, ZONE_TENANT, "", &cursor, 10);
+    empty += l.count == 0;
+    cr_assert_leq(empty, 1, "an empty answer need not be the last");
     cr_assert_eq(l.met[7], 1);
     cr_assert_eq(cursor, 0);
+    zone_check(&rig);
 }
 
 Test(names, a_list_does_not_show_what_is_expired)

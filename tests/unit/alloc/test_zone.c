@@ -352,10 +352,27 @@ Test(zone, check_sees_an_object_whose_address_leads_elsewhere)
 Test(zone, check_sees_a_name_that_leads_elsewhere)
 {
     cr_assert_eq(zone_put(&rig, "name", "x", 1, 0, &any_time, NULL), 0);
-    uint32_t entry = fh_objects_at(&rig.zone.objects, 1)->name;
-    fh_directory_at(&rig.zone.directory, entry)->object = 2; /* [I2] */
+    struct fh_name name = {.tenant = ZONE_TENANT, .size = 4, .bytes = "name"};
+    cr_assert_eq(zone_put(&rig, "other", "x", 1, 0, &any_time, NULL), 0);
+    fh_directory_replace(&rig.zone.directory, &name, 1, 2); /* [I2] */
     expect_broken("[I2] object 1");
-    fh_directory_at(&rig.zone.directory, entry)->object = 1;
+    fh_directory_replace(&rig.zone.directory, &name, 2, 1);
+    zone_check(&rig);
+}
+
+Test(zone, check_sees_an_expiry_or_an_extra_that_is_nobodys)
+{
+    struct fh_object_view a;
+
+    cr_assert_eq(fh_zone_alloc(&rig.zone, ZONE_TENANT, 50000, 1000, &a), 0);
+    fh_objects_at(&rig.zone.objects, 1)->expires = 0; /* [I4] */
+    expect_broken("[I4] object 1");
+    fh_objects_at(&rig.zone.objects, 1)->expires = 1;
+    struct fh_extra x = {.expiry = 7};
+    uint32_t ref;
+    cr_assert_eq(fh_extras_take(&rig.zone.extras, &x, &ref), 0); /* [I4] */
+    expect_broken("[I4] objects have 1 extras");
+    fh_extras_give(&rig.zone.extras, ref);
     zone_check(&rig);
 }
 
@@ -368,6 +385,9 @@ Test(zone, check_sees_each_part_that_is_broken)
     rig.zone.directory.count++;
     expect_broken("names");
     rig.zone.directory.count--;
+    rig.zone.extras.count++;
+    expect_broken("entries, counted");
+    rig.zone.extras.count--;
     rig.zone.pager.mapped++;
     expect_broken("[I5] mapped");
     rig.zone.pager.mapped--;
