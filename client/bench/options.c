@@ -30,6 +30,8 @@ static const char usage_text[] =
     "Load\n"
     "  -c CLIENTS          connections (8)          -t THREADS (1)          -P PIPELINE (1)\n"
     "  -d TIME             measured (10s), or -n REQUESTS; before it --warmup TIME (1s)\n"
+    "  --rounds N          the measured time is cut into N, and targets take turns (1, or 3 when\n"
+    "                      there are several)\n"
     "  -R OPS              open loop: this many per second in total, whatever the server does;\n"
     "                      latency counts from the intended time. --arrival const|poisson\n"
     "Check\n"
@@ -56,6 +58,7 @@ enum {
     OPT_TOUCH,
     OPT_SEED,
     OPT_WARMUP,
+    OPT_ROUNDS,
     OPT_ARRIVAL,
     OPT_VERIFY,
     OPT_ASSERT,
@@ -81,6 +84,7 @@ static const struct option long_options[] = {
     {"touch", required_argument, NULL, OPT_TOUCH},
     {"seed", required_argument, NULL, OPT_SEED},
     {"warmup", required_argument, NULL, OPT_WARMUP},
+    {"rounds", required_argument, NULL, OPT_ROUNDS},
     {"arrival", required_argument, NULL, OPT_ARRIVAL},
     {"verify", no_argument, NULL, OPT_VERIFY},
     {"assert", required_argument, NULL, OPT_ASSERT},
@@ -211,6 +215,8 @@ static int parse_one_load(struct parse *p, int option, const char *text)
     case OPT_WARMUP:
         p->warmup_given = true;
         return fh_units_time(text, &o->warmup_ns);
+    case OPT_ROUNDS:
+        return fh_args_u32(text, FH_ROUNDS_MAX, &o->rounds);
     case OPT_ARRIVAL:
         return parse_arrival(o, text);
     default:

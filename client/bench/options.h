@@ -19,6 +19,7 @@
 #define FH_TARGETS_MAX  4
 #define FH_ASSERTS_MAX  16
 #define FH_PERCENTS_MAX 8
+#define FH_ROUNDS_MAX   99
 
 struct fh_sizes {
     uint32_t count;
@@ -43,6 +44,7 @@ struct fh_bench_options {
     uint64_t keys, seed, touch_bytes; /* touch 0 = whole objects */
     struct fh_sizes sizes;
     uint32_t clients, threads, pipeline;
+    uint32_t rounds; /* of each target; 0 = three when there are several */
     uint64_t duration_ns, warmup_ns, requests; /* requests 0 = by time */
     double rate;                               /* total; 0 = closed loop */
     bool poisson, verify, quiet, server_stats;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static json_t *whole(uint64_t value)
@@ -98,6 +99,38 @@ static json_t *json_seconds(const struct fh_tally *t)
     return rows;
 }
 
+static int round_order(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double round_median(double *values, uint32_t count)
+{
+    qsort(values, count, sizeof(*values), round_order);
+    return count == 0 ? 0.0 : (values[count / 2] + values[(count - 1) / 2]) / 2;
+}
+
+/* A row per round, and the medians over them: they bear a round that something disturbed. */
+static void json_rounds(json_t *doc, const struct fh_side *s)
+{
+    double rates[FH_ROUNDS_MAX], cpus[FH_ROUNDS_MAX];
+    json_t *rows = json_array();
+
+    for (uint32_t i = 0; i < s->round_count; i++) {
+        rates[i] = s->round[i].ops_per_second;
+        cpus[i] = s->round[i].cpu_ns_per_op;
+        json_array_append_new(rows, json_pack("[ff]", rates[i], cpus[i]));
+    }
+    json_object_set_new(doc, "rounds", rows);
+    json_object_set_new(doc, "median_ops_per_second",
+                        json_real(round_median(rates, s->round_count)));
+    if (s->target->pid != 0)
+        json_object_set_new(doc, "median_server_cpu_ns_per_op",
+                            json_real(round_median(cpus, s->round_count)));
+}
+
 static json_t *json_info(const struct fh_server_info *s)
 {
     return json_pack("{sIsIsIsIsIsIsI}", "faults_first_write", (json_int_t)s->faults_first_write,
@@ -140,6 +173,7 @@ static json_t *json_side(const struct fh_bench_options *o, const struct fh_side 
         json_object_set_new(doc, "server_before", json_info(&s->before));
         json_object_set_new(doc, "server_after", json_info(&s->after));
     }
+    json_rounds(doc, s);
     json_object_set_new(doc, "seconds", json_seconds(t));
     return doc;
 }

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ROUNDS = 3 }; /* when there is more than one target */
+enum { ROUNDS = 3 }; /* when there is more than one target, and nothing else was asked for */
 
 struct job {
     struct fh_worker *worker;
@@ -262,10 +262,26 @@ static void side_gather(struct fh_run *run, struct fh_side *s, const struct fh_s
     s->total.elapsed_ns += last - stint->measure_ns;
 }
 
+/* What this round added to the total, for the medians. */
+static void side_note_round(struct fh_side *s, uint64_t all, uint64_t ok, uint64_t elapsed_ns,
+                            uint64_t cpu_ns)
+{
+    const struct fh_tally *t = &s->total;
+    struct fh_round *r = &s->round[s->round_count++];
+
+    if (t->elapsed_ns > elapsed_ns)
+        r->ops_per_second =
+            (double)(fh_tally_ok(t) - ok) * 1e9 / (double)(t->elapsed_ns - elapsed_ns);
+    if (t->all > all)
+        r->cpu_ns_per_op = (double)(t->cpu_ns - cpu_ns) / (double)(t->all - all);
+}
+
 static int side_round(struct fh_run *run, struct fh_side *s, uint32_t round)
 {
     const struct fh_bench_options *o = run->o;
     struct fh_stint stint = {.phase = FH_PHASE_RUN, .round = round};
+    const struct fh_tally *t = &s->total;
+    uint64_t all = t->all, ok = fh_tally_ok(t), elapsed_ns = t->elapsed_ns, cpu_ns = t->cpu_ns;
     uint64_t cpu = s->target->pid != 0 ? fh_proc_cpu_ns(s->target->pid) : 0;
     int rc;
 
@@ -279,6 +295,7 @@ static int side_round(struct fh_run *run, struct fh_side *s, uint32_t round)
     side_gather(run, s, &stint);
     if (s->target->pid != 0)
         s->total.cpu_ns += fh_proc_cpu_ns(s->target->pid) - cpu;
+    side_note_round(s, all, ok, elapsed_ns, cpu_ns);
     for (uint32_t i = 0; rc == 0 && i < o->threads; i++)
         if (s->workers[i].stuck)
             rc = run_fail(s, "running", FH_TIMEOUT, "replies never came");
@@ -348,7 +365,7 @@ int fh_run_all(struct fh_run *run, const struct fh_bench_options *o)
 
     memset(run, 0, sizeof(*run));
     run->o = o;
-    run->rounds = o->target_count > 1 ? ROUNDS : 1;
+    run->rounds = o->rounds > 0 ? o->rounds : o->target_count > 1 ? ROUNDS : 1;
     for (uint32_t i = 0; i < o->target_count && rc == 0; i++)
         rc = side_open(run, &run->sides[i], &o->targets[i]);
     for (uint32_t i = 0; i < run->side_count && rc == 0; i++)

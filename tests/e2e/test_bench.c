@@ -175,7 +175,7 @@ Test(bench, the_document_has_every_request_in_it)
     size_t i;
 
     snprintf(line, sizeof(line),
-             "-w a --keys 100 --size 4KiB -n 5000 -P 4 --server-pid %d --json %s -q",
+             "-w a --keys 100 --size 4KiB -n 5000 -P 4 --rounds 3 --server-pid %d --json %s -q",
              (int)server.pid, json_path);
     cr_assert_eq(bench(line), 0, "%s", what_it_said());
     cr_assert_str_eq(what_it_said(), "");
@@ -187,6 +187,9 @@ Test(bench, the_document_has_every_request_in_it)
     cr_assert_eq(ops_of(target), 5000);
     cr_assert_eq(rows, 5000);
     cr_assert_gt(json_real_value(json_object_get(target, "server_cpu_ns_per_op")), 100.0);
+    cr_assert_eq(json_array_size(json_object_get(target, "rounds")), 3);
+    cr_assert_gt(json_real_value(json_object_get(target, "median_ops_per_second")), 1.0);
+    cr_assert_gt(json_real_value(json_object_get(target, "median_server_cpu_ns_per_op")), 100.0);
     json_decref(doc);
 }
 

@@ -57,7 +57,7 @@ Test(options, every_option_arrives_where_it_is_used)
 {
     cr_assert_eq(
         parse("-w a --dist zipf:1.2 --keys 1k --sizes 64:50,4KiB:40,1MiB:10 --seed 9 -c 12 "
-              "-t 3 -P 32 -d 30s --warmup 5s -R 20k --arrival poisson --verify --json f "
+              "-t 3 -P 32 -d 30s --rounds 7 --warmup 5s -R 20k --arrival poisson --verify --json f "
               "--percentiles 50,99.99 -q --no-server-stats --timeout 2s --cacert ca "
               "--cert crt --key k --sni name --insecure --assert rate"),
         0);
@@ -69,6 +69,7 @@ Test(options, every_option_arrives_where_it_is_used)
     cr_assert_eq(o.sizes.bytes_max, 1 << 20);
     cr_assert_eq(o.seed, 9);
     cr_assert(o.clients == 12 && o.threads == 3 && o.pipeline == 32);
+    cr_assert_eq(o.rounds, 7);
     cr_assert_eq(o.duration_ns, UINT64_C(30000000000));
     cr_assert_eq(o.warmup_ns, UINT64_C(5000000000));
     cr_assert_float_eq(o.rate, 20000, 0);
