@@ -2,10 +2,12 @@
  * head: heads packed and unpacked, within a bounded arena, so that no head can cost more than
  * FH_HEAD_ARENA_SIZE bytes of memory whatever it contains.
  *
- * Ownership  an unpacked message lives in the arena it was unpacked into, until that arena is reset
- * or used for the next unpack; it is never freed by itself. Threads    one owner per arena. Errors
- * -EBADMSG not a message of this version (malformed, unknown field, over the arena's budget, no
- * operation): the sender lies, close the connection.
+ * Ownership  an unpacked message lives in the arena it was unpacked into, until that arena is used
+ *            for the next unpack; it is never freed by itself. Its names may point into the bytes
+ *            it came from: those must stay as long.
+ * Threads    one owner per arena.
+ * Errors     -EBADMSG not a message of this version (malformed, unknown field, over the arena's
+ *            budget, no operation): the sender lies, close the connection.
  */
 #ifndef FH_PROTO_HEAD_H
 #define FH_PROTO_HEAD_H
@@ -32,6 +34,11 @@ int fh_head_unpack_request(struct fh_head_arena *, const uint8_t *bytes, size_t 
                            fh_request_head **out);
 int fh_head_unpack_response(struct fh_head_arena *, const uint8_t *bytes, size_t size,
                             fh_response_head **out);
+/* The same by protobuf-c alone, without the short way of head_fast.h: what tests compare with. */
+int fh_head_unpack_request_long(struct fh_head_arena *, const uint8_t *bytes, size_t size,
+                                fh_request_head **out);
+int fh_head_unpack_response_long(struct fh_head_arena *, const uint8_t *bytes, size_t size,
+                                 fh_response_head **out);
 int fh_head_unpack_list_entry(struct fh_head_arena *, const uint8_t *bytes, size_t size,
                               fh_list_entry **out);
 

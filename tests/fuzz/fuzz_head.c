@@ -2,7 +2,8 @@
  * Theory.  For any bytes: a prefix is taken exactly when its sizes are within the limits, and then
  * stores as the same bytes. A head is taken or refused within the arena. A head that was taken
  * packs, the packed bytes are taken again and pack to themselves: after one pass through the codec
- * the form is canonical.
+ * the form is canonical. The short way through the codec takes, and says, what protobuf-c alone
+ * does.
  */
 #include "fuzz_head.h"
 
@@ -16,7 +17,7 @@
 
 enum { PACKED_MAX = FH_FRAME_PREFIX_SIZE + FH_HEAD_MAX };
 
-static struct fh_head_arena arena;
+static struct fh_head_arena arena, long_arena;
 
 static void promise(bool kept, const char *what)
 {
@@ -26,27 +27,52 @@ static void promise(bool kept, const char *what)
     abort();
 }
 
+/* What the two ways found packs to the same bytes, by protobuf-c alone and as `packed`. */
+static void promise_same(const ProtobufCMessage *fast, const ProtobufCMessage *slow,
+                         const uint8_t *packed, size_t packed_size)
+{
+    static uint8_t first[FH_HEAD_MAX], second[FH_HEAD_MAX];
+
+    size_t size = protobuf_c_message_pack(fast, first);
+    promise(protobuf_c_message_pack(slow, second) == size, "both ways find fields of one size");
+    promise(memcmp(first, second, size) == 0, "both ways find the same fields");
+    if (size == 0)
+        return; /* a head of nothing is packed as the zero id */
+    promise(packed_size == FH_FRAME_PREFIX_SIZE + size, "both ways pack to one size");
+    promise(memcmp(packed + FH_FRAME_PREFIX_SIZE, first, size) == 0, "both ways pack the same");
+}
+
 /* Unpacks bytes as one kind of head; packs it if it is one, the result's size in *packed. */
 typedef bool codec_fn(const uint8_t *bytes, size_t size, uint8_t *out, size_t *packed);
 
 static bool codec_request(const uint8_t *bytes, size_t size, uint8_t *out, size_t *packed)
 {
-    fh_request_head *head;
+    fh_request_head *head = NULL, *slow = NULL;
+    bool taken = fh_head_unpack_request(&arena, bytes, size, &head) == 0;
 
-    if (fh_head_unpack_request(&arena, bytes, size, &head) != 0)
+    if (fh_head_unpack_request_long(&long_arena, bytes, size, &slow) != 0)
+        slow = NULL;
+    promise(taken == (slow != NULL), "both ways take the same requests");
+    if (!taken)
         return false;
     promise(head->op_case != FARHEAP__V1__REQUEST__OP__NOT_SET, "a request has an operation");
     *packed = fh_head_pack_request(head, 0, out, PACKED_MAX);
+    promise_same(&head->base, &slow->base, out, *packed);
     return true;
 }
 
 static bool codec_response(const uint8_t *bytes, size_t size, uint8_t *out, size_t *packed)
 {
-    fh_response_head *head;
+    fh_response_head *head = NULL, *slow = NULL;
+    bool taken = fh_head_unpack_response(&arena, bytes, size, &head) == 0;
 
-    if (fh_head_unpack_response(&arena, bytes, size, &head) != 0)
+    if (fh_head_unpack_response_long(&long_arena, bytes, size, &slow) != 0)
+        slow = NULL;
+    promise(taken == (slow != NULL), "both ways take the same responses");
+    if (!taken)
         return false;
     *packed = fh_head_pack_response(head, 0, out, PACKED_MAX);
+    promise_same(&head->base, &slow->base, out, *packed);
     return true;
 }
 
