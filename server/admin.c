@@ -1,6 +1,7 @@
 /*
- * Theory.  GET only, heads and bodies bounded, and the Host header must name this machine, so that
- * a web page of somebody else's cannot read from here through a browser. What zones know is
+ * Theory.  Heads and bodies are bounded, and the Host header must name this machine, so that
+ * a web page of somebody else's cannot read from here through a browser. What changes something is a POST with
+ * a header that such a page cannot send without asking first. What zones know is
  * gathered from them; meanwhile the request waits, and the loop goes on.
  *
  * Invariants
@@ -16,10 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "budget.h"
 #include "clock.h"
 #include "console_files.h"
 
-enum { HEADS_MAX = 8192, BODY_MAX = 65536, TIMEOUT_S = 10 };
+enum { HEADS_MAX = 8192, BODY_MAX = 65536, TIMEOUT_S = 10, VALUE_MAX = 64 };
 
 static void answer(struct evhttp_request *request, int code, const char *type, const void *body,
                    size_t size)
@@ -154,6 +156,67 @@ static void get_root(struct fh_admin *admin, struct evhttp_request *request)
     answer_text(request, 302, "text/plain", "see /ui/\n");
 }
 
+/* --- changes --- */
+
+/* The body as text; false: it is empty or too long for a value. */
+static bool body_value(struct evhttp_request *request, char value[VALUE_MAX])
+{
+    struct evbuffer *body = evhttp_request_get_input_buffer(request);
+    size_t size = evbuffer_get_length(body);
+
+    if (size == 0 || size >= VALUE_MAX || evbuffer_remove(body, value, size) != (int)size)
+        return false;
+    value[size] = 0;
+    value[strcspn(value, "\r\n")] = 0;
+    return strlen(value) > 0;
+}
+
+static void post_memory(struct fh_admin *admin, struct evhttp_request *request)
+{
+    struct fh_node *node = admin->node;
+    struct fh_budget *budget = node->budget;
+    char value[VALUE_MAX], text[256];
+    uint64_t bytes;
+
+    if (!body_value(request, value) || !fh_config_scan_memory(node->config, value, &bytes)) {
+        answer_error(request, 400, "INVALID",
+                     "the body is to be a size such as 512MiB or a share such as 80%");
+        return;
+    }
+    if (fh_budget_set(budget, bytes) != 0) {
+        snprintf(text, sizeof text,
+                 "memory may be from %llu to %llu bytes here; more needs a larger memory-max at "
+                 "the start",
+                 (unsigned long long)(budget->how.least_zone * node->zones),
+                 (unsigned long long)budget->how.most);
+        answer_error(request, 400, "INVALID", text);
+        return;
+    }
+    snprintf(text, sizeof text,
+             "{\"schema\":\"farheap-memory/1\",\"configured_bytes\":%llu,\"budget_bytes\":%llu,"
+             "\"max_bytes\":%llu}\n",
+             (unsigned long long)budget->configured, (unsigned long long)budget->now,
+             (unsigned long long)budget->how.most);
+    answer_text(request, HTTP_OK, "application/json", text);
+}
+
+/* Whether a POST was answered, well or not. */
+static bool post_is_answered(struct fh_admin *admin, struct evhttp_request *request,
+                             const char *path)
+{
+    struct evkeyvalq *heads = evhttp_request_get_input_headers(request);
+
+    if (!path || strcmp(path, "/api/v1/memory") != 0)
+        return false;
+    const char *wish = evhttp_find_header(heads, "X-Farheap-Request");
+    if (!wish || strcmp(wish, "1") != 0)
+        answer_error(request, 403, "PERMISSION",
+                     "what changes something needs X-Farheap-Request: 1");
+    else
+        post_memory(admin, request);
+    return true;
+}
+
 struct admin_route {
     const char *path;
     void (*get)(struct fh_admin *, struct evhttp_request *); /* NULL: `view` is gathered */
@@ -202,12 +265,16 @@ static void on_request(struct evhttp_request *request, void *arg)
     struct fh_admin *admin = arg;
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
 
-    if (evhttp_request_get_command(request) != EVHTTP_REQ_GET) {
-        answer_error(request, 405, "UNSUPPORTED", "only GET is served here");
-        return;
-    }
     if (!host_is_good(admin, request)) {
         answer_error(request, 403, "PERMISSION", "the Host header names another machine");
+        return;
+    }
+    if (evhttp_request_get_command(request) == EVHTTP_REQ_POST &&
+        post_is_answered(admin, request, path))
+        return;
+    if (evhttp_request_get_command(request) != EVHTTP_REQ_GET) {
+        answer_error(request, 405, "UNSUPPORTED",
+                     "only GET is served here, and POST of /api/v1/memory");
         return;
     }
     for (size_t i = 0; path && i < sizeof routes / sizeof routes[0]; i++) {

@@ -140,6 +140,17 @@ static bool scan_memory(const struct fh_config *c, const char *text, uint64_t *o
     return true;
 }
 
+bool fh_config_scan_memory(const struct fh_config *c, const char *text, uint64_t *out)
+{
+    const struct config_row *row = &rows[FH_KEY_memory];
+    uint64_t value;
+
+    if (!scan_memory(c, text, &value) || value < row->least || value > row->most)
+        return false;
+    *out = value;
+    return true;
+}
+
 static bool scan_number(const struct fh_config *c, const struct config_row *row, const char *text,
                         uint64_t *out)
 {
@@ -515,6 +526,8 @@ static bool config_check_whole(struct fh_config *c)
         return config_fail(c, "tls-cert and tls-key: one without the other");
     if (c->client_cert != FH_CLIENT_CERT_OFF && !*c->tls_ca)
         return config_fail(c, "client-cert: needs tls-ca, the authorities to believe");
+    if (c->memory_max != FH_SWAP_AUTO && c->memory > c->memory_max)
+        return config_fail(c, "memory: more than memory-max");
     if (c->free_min > c->free_low || c->free_low > c->free_high)
         return config_fail(c, "free-min, free-low, free-high: must not decrease in this order");
     return true;

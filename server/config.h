@@ -25,7 +25,14 @@
     X(buddy, "buddy", CHOICE, "binary", 0, 0, "binary|fibonacci|weighted|tertiary",                \
       "buddy system that cuts the address spaces")                                                 \
     X(memory, "memory", MEMORY, "80%", 1 << 20, UINT64_C(1) << 50, "",                             \
-      "the region: size, or percent of the smaller of cgroup memory.max and physical memory")      \
+      "for pages: size, or percent of the smaller of cgroup memory.max and physical memory")       \
+    X(memory_max, "memory-max", SWAP, "auto", 1 << 20, UINT64_C(1) << 50, "",                      \
+      "most that memory may be set to while running: addresses only; auto = physical memory")      \
+    X(memory_min, "memory-min", SHARE, "50%", 1, 1000, "",                                         \
+      "share of memory below which memory-pressure does not shrink it")                            \
+    X(memory_pressure, "memory-pressure", SHARE, "10%", 0, 1000, "",                               \
+      "shrink memory while processes of the machine wait for theirs this share of the time; 0% = " \
+      "never")                                                                                     \
     X(swap, "swap", TEXT, "", 0, 0, "",                                                            \
       "folder of the swap files, not a tmpfs; empty = the state folder")                           \
     X(swap_size, "swap-size", SWAP, "auto", 0, UINT64_C(1) << 54, "",                              \
@@ -83,7 +90,7 @@ struct fh_config_list {
 #define FH_CONFIG_TYPE_TEXT   char *
 #define FH_CONFIG_TYPE_LIST   struct fh_config_list
 
-#define FH_SWAP_AUTO UINT64_MAX
+#define FH_SWAP_AUTO UINT64_MAX /* of swap-size and memory-max */
 
 enum fh_config_key {
 #define FH_CONFIG_KEY(field, key, kind, text, least, most, choices, meaning) FH_KEY_##field,
@@ -135,6 +142,9 @@ const char *fh_config_key_name(enum fh_config_key);
 const char *fh_config_origin_name(enum fh_config_origin);
 /* The effective value as text, e.g. "64KiB". */
 void fh_config_value(const struct fh_config *, enum fh_config_key, char *text, size_t size);
+
+/* `memory` as it may be written in the file, within its bounds; false: it is not. */
+bool fh_config_scan_memory(const struct fh_config *, const char *text, uint64_t *out);
 
 void fh_config_print(const struct fh_config *, FILE *out);
 void fh_config_print_template(FILE *out);

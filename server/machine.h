@@ -9,9 +9,8 @@
 
 #include <stdint.h>
 
-/* Limit of the control group; UINT64_MAX = none. */
-uint64_t fh_machine_cgroup_bytes(void);
-/* The smaller of that and physical memory. */
+uint64_t fh_machine_physical_bytes(void);
+/* The smaller of that and the limit of the control group. */
 uint64_t fh_machine_memory_bytes(void);
 uint32_t fh_machine_cpus(void);
 uint64_t fh_machine_rss_bytes(void);

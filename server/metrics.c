@@ -7,7 +7,7 @@
  * clock is read twice a turn, not twice a request.
  *
  * Invariants
- *   [I1] the frames of a zone, over their states, sum to its share of the region
+ *   [I1] the frames of all zones, over their states, sum to the region there is now
  *   [I2] a bucket counts what took at most its bound; as text they are cumulative
  */
 #include "metrics.h"
@@ -436,8 +436,6 @@ static void print_node(FILE *out, const struct fh_node_figures *n)
     fprintf(out, "farheap_uptime_seconds %.3f\n", (double)n->uptime_ms / 1000);
     family(out, "resident_memory_bytes", "gauge", "Memory of the whole process.");
     fprintf(out, "farheap_resident_memory_bytes %" PRIu64 "\n", n->rss_bytes);
-    family(out, "region_bytes", "gauge", "Memory for pages.");
-    fprintf(out, "farheap_region_bytes %" PRIu64 "\n", n->region_bytes);
     family(out, "connections_total", "counter", "Connections accepted by listener.");
     fprintf(out, "farheap_connections_total{listener=\"plain\"} %" PRIu64 "\n", n->accepted[0]);
     fprintf(out, "farheap_connections_total{listener=\"tls\"} %" PRIu64 "\n", n->accepted[1]);
@@ -447,6 +445,40 @@ static void print_node(FILE *out, const struct fh_node_figures *n)
     for (unsigned i = 0; i < 4; i++)
         fprintf(out, "farheap_log_messages_total{level=\"%s\"} %" PRIu64 "\n", levels[i],
                 n->log_lines[i]);
+}
+
+static void print_memory(const struct metrics_text *t, const struct fh_memory_figures *m)
+{
+    uint64_t frames = 0;
+
+    for (uint32_t i = 0; i < t->count; i++)
+        frames += t->zones[i].engine.pager.frames_total;
+    family(t->out, "region_bytes", "gauge", "Memory for pages that there is now.");
+    fprintf(t->out, "farheap_region_bytes %" PRIu64 "\n", frames * FH_PAGE_SIZE);
+    family(t->out, "memory_budget_bytes", "gauge", "Memory for pages that there is to be now.");
+    fprintf(t->out, "farheap_memory_budget_bytes %" PRIu64 "\n", m->budget);
+    family(t->out, "memory_configured_bytes", "gauge", "Memory for pages that was asked for.");
+    fprintf(t->out, "farheap_memory_configured_bytes %" PRIu64 "\n", m->configured);
+    if (m->limit != UINT64_MAX) {
+        family(t->out, "memory_limit_bytes", "gauge", "What the control group allows in all.");
+        fprintf(t->out, "farheap_memory_limit_bytes %" PRIu64 "\n", m->limit);
+    }
+    if (m->pressure_permille != UINT32_MAX) {
+        family(
+            t->out, "memory_pressure_ratio", "gauge",
+            "Share of the last ten seconds in which processes of the machine waited for memory.");
+        fprintf(t->out, "farheap_memory_pressure_ratio %.3f\n", m->pressure_permille / 1000.0);
+    }
+    family(t->out, "memory_lent_bytes_total", "counter", "Memory moved from one zone to another.");
+    fprintf(t->out, "farheap_memory_lent_bytes_total %" PRIu64 "\n", m->lent);
+    per_zone(t, "budget_frames", "gauge", "Frames a zone is to have.",
+             FIELD(engine.pager.budget.asked));
+    per_zone(t, "budget_least_frames", "gauge", "Frames below which what lives there has no room.",
+             FIELD(engine.pager.budget.least));
+    per_zone(t, "frames_moved_total", "counter", "Frames moved so that a chunk could be given.",
+             FIELD(engine.pager.budget.frames_moved));
+    per_zone(t, "chunks_given_total", "counter", "Chunks of 2 MiB given back.",
+             FIELD(engine.pager.budget.chunks_given));
 }
 
 void fh_metrics_print(FILE *out, const struct fh_node_figures *node, const struct fh_figures *zones,
@@ -460,6 +492,7 @@ void fh_metrics_print(FILE *out, const struct fh_node_figures *node, const struc
     print_requests(&t);
     print_durations(&t);
     print_protocol_errors(&t);
+    print_memory(&t, &node->memory);
     print_frames(&t);
     print_pages(&t);
     print_reclaim(&t);

@@ -109,12 +109,21 @@ struct fh_figures {
     struct fh_slab_cache_stats slabs[FH_SLAB_SIZES + 1];
 };
 
+/* The memory budget, bytes; see struct fh_node_memory. */
+struct fh_memory_figures {
+    uint64_t configured, budget, most;
+    uint64_t limit; /* UINT64_MAX: none */
+    uint64_t lent;
+    uint32_t pressure_permille; /* UINT32_MAX: the kernel does not tell */
+};
+
 /* What the main thread knows. */
 struct fh_node_figures {
     const char *node;
     const char *io;
     bool tls;
-    uint64_t uptime_ms, rss_bytes, region_bytes, metadata_bytes;
+    uint64_t uptime_ms, rss_bytes, metadata_bytes;
+    struct fh_memory_figures memory;
     uint64_t accepted[2]; /* plain, tls */
     uint64_t rejected;    /* over max-connections */
     uint64_t log_lines[4];

@@ -17,7 +17,12 @@ void fh_node_figures_of(const struct fh_node *node, struct fh_node_figures *out)
         .tls = node->tls,
         .uptime_ms = fh_clock_ms_of(fh_clock_ns() - node->started_ns),
         .rss_bytes = fh_machine_rss_bytes(),
-        .region_bytes = node->zone_memory_bytes * node->zones,
+        .memory = {.configured = atomic_load(&node->memory.configured),
+                   .budget = atomic_load(&node->memory.budget),
+                   .most = atomic_load(&node->memory.most),
+                   .limit = atomic_load(&node->memory.limit),
+                   .lent = atomic_load(&node->memory.lent),
+                   .pressure_permille = atomic_load(&node->memory.pressure_permille)},
         .accepted = {atomic_load(&node->accepted[0]), atomic_load(&node->accepted[1])},
         .rejected = atomic_load(&node->rejected),
     };

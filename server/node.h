@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "chunks.h"
 #include "config.h"
 #include "gather.h"
 #include "log.h"
@@ -19,17 +20,36 @@
 #include "metrics.h"
 #include "views.h"
 
+#define FH_NODE_NO_PRESSURE UINT32_MAX /* the kernel does not tell */
+
+/* The memory budget, for all to read; written by the main thread. See budget.h. */
+struct fh_node_memory {
+    atomic_ullong configured; /* what the operator asked for */
+    atomic_ullong budget;     /* what the zones are to have now */
+    atomic_ullong most;       /* that may be asked for */
+    atomic_ullong limit;      /* of the control group; UINT64_MAX: none */
+    atomic_ullong lent;       /* moved between zones so far */
+    atomic_uint pressure_permille;
+};
+
+struct fh_region;
+struct fh_budget;
+
 struct fh_node {
     const struct fh_config *config;
     struct fh_log *log;
     uint32_t zones;
     uint64_t incarnation; /* random per start */
     uint64_t started_ns;
-    uint64_t zone_memory_bytes, zone_swap_bytes; /* each zone's share */
-    struct fh_mailbox **mailboxes;               /* of the zones */
-    struct fh_mailbox main;                      /* of the main thread */
-    const char *io;                              /* backend of the zones, once started */
-    bool tls;                                    /* some listener speaks it */
+    uint64_t zone_memory_bytes, zone_swap_bytes; /* each zone's share, to begin with */
+    struct fh_region *region;                    /* of all zones */
+    struct fh_chunks chunks;                     /* of it: which are whose */
+    struct fh_node_memory memory;
+    struct fh_budget *budget;      /* the main thread's */
+    struct fh_mailbox **mailboxes; /* of the zones */
+    struct fh_mailbox main;        /* of the main thread */
+    const char *io;                /* backend of the zones, once started */
+    bool tls;                      /* some listener speaks it */
     /* How a zone answers a gather; set by the zone threads' file, so that askers need not know it.
      */
     void *(*answer)(struct fh_gather *, void *owner);

@@ -1,6 +1,6 @@
 /*
  * Theory.  Start goes up the floors: what the configuration asks for is checked against the
- * machine, then TLS, the zones with region and swap, the admin port, and last the listeners: no
+ * machine, then TLS, the budget and the zones with region and swap, the admin port, and last the listeners: no
  * client connects to what cannot serve. The end goes down in reverse.
  *
  * The first TERM or INT drains: listeners close, zones refuse new work, each tells when its last
@@ -19,6 +19,7 @@
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 
+#include "cgroup.h"
 #include "clock.h"
 #include "machine.h"
 
@@ -86,11 +87,32 @@ static enum fh_exit server_size_swap(struct fh_server *s, const struct fh_config
     return FH_EXIT_CLEAN;
 }
 
+static struct fh_budget_how budget_how(const struct fh_node *node, const struct fh_config *config)
+{
+    uint64_t physical = fh_machine_physical_bytes();
+    uint64_t most = config->memory_max != FH_SWAP_AUTO ? config->memory_max : physical;
+    uint64_t books = fh_zone_thread_books_bytes(0, node->zone_swap_bytes);
+
+    return (struct fh_budget_how){
+        .configured = config->memory,
+        .most = most > config->memory ? most : config->memory,
+        .least_zone = fh_zone_thread_memory_min(),
+        .beside = BUFFERS_BYTES + node->zones * books,
+        .books_page =
+            (uint32_t)(fh_zone_thread_books_bytes(PAGE_BYTES, node->zone_swap_bytes) - books),
+        .pressure_permille = (uint32_t)config->memory_pressure,
+        .least_permille = (uint32_t)config->memory_min,
+        .root = "",
+        .run_order = fh_zone_thread_order,
+    };
+}
+
 static enum fh_exit server_size_memory(struct fh_server *s, const struct fh_config *config)
 {
     struct fh_node *node = &s->node;
-    uint64_t limit = fh_machine_cgroup_bytes();
-    char text[128];
+    struct fh_budget_how how = budget_how(node, config);
+    uint64_t limit = fh_cgroup_limit_bytes("");
+    char text[256];
 
     node->zone_memory_bytes = config->memory / node->zones / PAGE_BYTES * PAGE_BYTES;
     if (node->zone_memory_bytes < fh_zone_thread_memory_min()) {
@@ -99,16 +121,34 @@ static enum fh_exit server_size_memory(struct fh_server *s, const struct fh_conf
                  (unsigned long long)fh_zone_thread_memory_min());
         return server_fail(node->log, FH_EXIT_USAGE, "memory too small", text);
     }
-    uint64_t need =
-        BUFFERS_BYTES +
-        node->zones * (node->zone_memory_bytes +
-                       fh_zone_thread_books_bytes(node->zone_memory_bytes, node->zone_swap_bytes));
-    if (need <= limit)
+    uint64_t within = fh_budget_within(&how, limit);
+    if (config->memory > within) {
+        snprintf(text, sizeof text,
+                 "memory is %llu bytes; books, swap's included, and buffers need %llu besides; the "
+                 "group allows %llu: set memory to %llu at most, or a smaller swap-size",
+                 (unsigned long long)config->memory,
+                 (unsigned long long)(how.beside + config->memory / PAGE_BYTES * how.books_page),
+                 (unsigned long long)limit, (unsigned long long)within);
+        return server_fail(node->log, FH_EXIT_REGION, "more than the control group allows", text);
+    }
+    if (fh_budget_init(&s->budget, node, &how) != 0)
+        return server_fail(node->log, FH_EXIT_FAILED, "out of memory", "budget");
+    s->has_budget = true;
+    node->budget = &s->budget;
+    return FH_EXIT_CLEAN;
+}
+
+/* Addresses for the most there may ever be; every zone may have a chunk that is not whole. */
+static enum fh_exit server_map_region(struct fh_server *s)
+{
+    uint64_t chunks = (s->budget.how.most + FH_CHUNK_BYTES - 1) / FH_CHUNK_BYTES + s->node.zones;
+    int rc = fh_zone_threads_map(&s->node, chunks * FH_CHUNK_BYTES);
+
+    if (rc == 0)
         return FH_EXIT_CLEAN;
-    snprintf(text, sizeof text, "region, books and buffers need %llu bytes, memory.max is %llu",
-             (unsigned long long)need, (unsigned long long)limit);
-    return server_fail(node->log, FH_EXIT_REGION,
-                       "more than the control group allows; lower memory or swap-size", text);
+    return server_fail(s->node.log, FH_EXIT_REGION,
+                       "cannot map the region; lower memory-max, or allow overcommit",
+                       strerror(-rc));
 }
 
 /* --- TLS --- */
@@ -158,6 +198,9 @@ static void server_stop_zones(struct fh_server *s)
     fh_mailbox_close(&s->node.main);
     free(s->zones);
     free(s->node.mailboxes);
+    fh_zone_threads_unmap(&s->node);
+    if (s->has_budget)
+        fh_budget_fini(&s->budget);
     s->zones = NULL;
     s->node.mailboxes = NULL;
 }
@@ -197,6 +240,16 @@ static void on_mail(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     fh_mailbox_run(&s->node.main, s);
+}
+
+static void on_budget(evutil_socket_t fd, short what, void *arg)
+{
+    struct fh_server *s = arg;
+
+    (void)fd;
+    (void)what;
+    if (s->zones_started == s->node.zones)
+        fh_budget_tick(&s->budget, fh_clock_ms_of(fh_clock_ns()));
 }
 
 static void on_drain_over(evutil_socket_t fd, short what, void *arg)
@@ -250,16 +303,21 @@ static void on_summary_signal(evutil_socket_t signal, short what, void *arg)
 
 static enum fh_exit server_open_loop(struct fh_server *s)
 {
+    static const struct timeval budget_tick = {.tv_usec = FH_BUDGET_TICK_MS * 1000};
+
     if (fh_mailbox_init(&s->node.main) != 0 || !(s->base = event_base_new()))
         return server_fail(s->node.log, FH_EXIT_FAILED, "cannot start the loop", strerror(errno));
     s->mail_event = event_new(s->base, s->node.main.event_fd, EV_READ | EV_PERSIST, on_mail, s);
     s->drain_event = evtimer_new(s->base, on_drain_over, s);
+    s->budget_event = event_new(s->base, -1, EV_PERSIST, on_budget, s);
     s->signals[0] = evsignal_new(s->base, SIGTERM, on_end_signal, s);
     s->signals[1] = evsignal_new(s->base, SIGINT, on_end_signal, s);
     s->signals[2] = evsignal_new(s->base, SIGUSR1, on_summary_signal, s);
-    if (!s->mail_event || !s->drain_event || !s->signals[0] || !s->signals[1] || !s->signals[2])
+    if (!s->mail_event || !s->drain_event || !s->budget_event || !s->signals[0] || !s->signals[1] ||
+        !s->signals[2])
         return server_fail(s->node.log, FH_EXIT_FAILED, "out of memory", "events");
     event_add(s->mail_event, NULL);
+    event_add(s->budget_event, &budget_tick);
     for (size_t i = 0; i < 3; i++)
         evsignal_add(s->signals[i], NULL);
     return FH_EXIT_CLEAN;
@@ -272,6 +330,8 @@ static void server_close_loop(struct fh_server *s)
             event_free(s->signals[i]);
     if (s->drain_event)
         event_free(s->drain_event);
+    if (s->budget_event)
+        event_free(s->budget_event);
     if (s->mail_event)
         event_free(s->mail_event);
     if (s->base)
@@ -321,14 +381,15 @@ static void server_log_start(struct fh_server *s)
 {
     const struct fh_node *node = &s->node;
 
-    FH_LOG(
-        node->log, 0, FH_LOG_INFO, "main", "farheapd " FARHEAP_VERSION " started",
-        FH_NUM("zones", node->zones), FH_NUM("region_bytes", node->zone_memory_bytes * node->zones),
-        FH_NUM("swap_bytes", node->zone_swap_bytes * node->zones),
-        FH_NUM("books_bytes_max", node->zones * fh_zone_thread_books_bytes(node->zone_memory_bytes,
-                                                                           node->zone_swap_bytes)),
-        FH_TEXT("io", node->io), FH_TEXT("swap", node->config->swap),
-        FH_TEXT("node", node->config->node));
+    FH_LOG(node->log, 0, FH_LOG_INFO, "main", "farheapd " FARHEAP_VERSION " started",
+           FH_NUM("zones", node->zones), FH_NUM("memory_bytes", s->budget.configured),
+           FH_NUM("memory_max_bytes", s->budget.how.most),
+           FH_NUM("swap_bytes", node->zone_swap_bytes * node->zones),
+           FH_NUM("books_bytes_max",
+                  node->zones *
+                      fh_zone_thread_books_bytes(node->zone_memory_bytes, node->zone_swap_bytes)),
+           FH_TEXT("io", node->io), FH_TEXT("swap", node->config->swap),
+           FH_TEXT("node", node->config->node));
 }
 
 static enum fh_exit server_open_all(struct fh_server *s, const struct fh_config *config)
@@ -339,6 +400,7 @@ static enum fh_exit server_open_all(struct fh_server *s, const struct fh_config 
         (code = server_size_swap(s, config)) != FH_EXIT_CLEAN ||
         (code = server_size_memory(s, config)) != FH_EXIT_CLEAN ||
         (code = server_open_tls(s, config)) != FH_EXIT_CLEAN ||
+        (code = server_map_region(s)) != FH_EXIT_CLEAN ||
         (code = server_start_zones(s)) != FH_EXIT_CLEAN)
         return code;
     server_log_start(s);

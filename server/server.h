@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "admin.h"
+#include "budget.h"
 #include "config.h"
 #include "listener.h"
 #include "log.h"
@@ -30,8 +31,10 @@ enum fh_exit {
 struct fh_server {
     struct fh_node node;
     struct event_base *base;
-    struct event *mail_event, *drain_event;
+    struct event *mail_event, *drain_event, *budget_event;
     struct event *signals[3];
+    struct fh_budget budget;
+    bool has_budget;
     struct fh_tls_context *tls;
     struct fh_zone_thread *zones;
     uint32_t zones_started, zones_drained;

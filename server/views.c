@@ -11,6 +11,7 @@
 #include "alloc/caches.h"
 #include "alloc/ids.h"
 #include "alloc/slab_run.h"
+#include "units.h"
 
 /* jansson's integers are signed; what does not fit is not a number we have. */
 static json_t *number(uint64_t value)
@@ -291,6 +292,10 @@ static void sum_pager(struct view_sums *sum, const struct fh_pager_stats *p)
 {
     sum->pager.frames_total += p->frames_total;
     sum->pager.frames_free += p->frames_free;
+    sum->pager.budget.least += p->budget.least;
+    sum->pager.budget.frames_moved += p->budget.frames_moved;
+    if (p->budget.state > sum->pager.budget.state)
+        sum->pager.budget.state = p->budget.state;
     sum->pager.pages_frame += p->pages_frame;
     sum->pager.pages_slot += p->pages_slot + p->pages_reading;
     sum->pager.pages_failed += p->pages_failed;
@@ -353,7 +358,32 @@ static json_t *member(json_t *document, const char *key)
     return object;
 }
 
-static void info_memory(json_t *document, const struct view_sums *sum)
+/* What the zones do about their budgets: the worst of it. */
+static const char *budget_state(const struct view_sums *sum)
+{
+    static const char *const states[] = {"steady", "growing", "shrinking", "stopped"};
+
+    return states[sum->pager.budget.state];
+}
+
+static void info_budget(json_t *memory, const struct fh_memory_figures *m,
+                        const struct view_sums *sum)
+{
+    put(memory, "configured_bytes", m->configured);
+    put(memory, "budget_bytes", m->budget);
+    put(memory, "max_bytes", m->most);
+    if (m->limit != UINT64_MAX)
+        put(memory, "limit_bytes", m->limit);
+    put_text(memory, "budget_state", budget_state(sum));
+    put(memory, "least_bytes", sum->pager.budget.least * FH_PAGE_SIZE);
+    put(memory, "frames_moved", sum->pager.budget.frames_moved);
+    put(memory, "lent_bytes", m->lent);
+    if (m->pressure_permille != UINT32_MAX)
+        put(memory, "pressure_permille", m->pressure_permille);
+}
+
+static void info_memory(json_t *document, const struct fh_memory_figures *m,
+                        const struct view_sums *sum)
 {
     const struct fh_pager_stats *p = &sum->pager;
     json_t *o = member(document, "memory");
@@ -362,6 +392,7 @@ static void info_memory(json_t *document, const struct view_sums *sum)
     put(o, "frames_total", p->frames_total);
     put(o, "frames_free", p->frames_free);
     put(o, "frames_used", p->frames_total - p->frames_free);
+    info_budget(o, m, sum);
     o = member(document, "pages");
     put(o, "frame", p->pages_frame);
     put(o, "slot", p->pages_slot);
@@ -431,9 +462,9 @@ static json_t *info_document(const struct fh_node_figures *node, const struct vi
     put_text(d, "buddy", sum->buddy ? sum->buddy : "");
     put_text(d, "pressure", pressures[sum->reclaim.pressure]);
     put(d, "rss_bytes", node->rss_bytes);
-    put(d, "region_bytes", node->region_bytes);
+    put(d, "region_bytes", sum->pager.frames_total * FH_PAGE_SIZE);
     put(d, "metadata_bytes", sum->metadata_bytes);
-    info_memory(d, sum);
+    info_memory(d, &node->memory, sum);
     info_swap(d, sum, node->io);
     info_objects(d, sum);
     o = member(d, "requests");
@@ -454,6 +485,7 @@ static json_t *zones_row(const struct fh_figures *f)
     put(o, "zone", f->zone);
     put(o, "frames_total", e->pager.frames_total);
     put(o, "frames_free", e->pager.frames_free);
+    put(o, "budget_frames", e->pager.budget.asked);
     put(o, "swap_total_bytes", e->pager.swap.slots_total * FH_PAGE_SIZE);
     put(o, "swap_used_bytes", e->pager.swap.slots_used * FH_PAGE_SIZE);
     put(o, "objects", e->objects);
@@ -464,19 +496,32 @@ static json_t *zones_row(const struct fh_figures *f)
     return o;
 }
 
-static json_t *config_document(const struct fh_config *config)
+/* The value in force; memory may have been changed since the start. */
+static void config_value(const struct fh_config *config, const struct fh_node_figures *node,
+                         unsigned k, json_t *o)
+{
+    bool changed = k == FH_KEY_memory && node->memory.configured != 0 &&
+                   node->memory.configured != config->memory;
+    char value[1024];
+
+    if (changed)
+        fh_units_print_size(value, node->memory.configured);
+    else
+        fh_config_value(config, k, value, sizeof value);
+    put_text(o, "key", fh_config_key_name(k));
+    put_text(o, "value", value);
+    put_text(o, "origin", changed ? "set" : fh_config_origin_name(config->origin[k]));
+}
+
+static json_t *config_document(const struct fh_config *config, const struct fh_node_figures *node)
 {
     json_t *d = json_object();
     json_t *list = json_array();
 
     put_text(d, "schema", "farheap-config/1");
     for (unsigned k = 0; k < FH_CONFIG_KEYS; k++) {
-        char value[1024];
         json_t *o = json_object();
-        fh_config_value(config, k, value, sizeof value);
-        put_text(o, "key", fh_config_key_name(k));
-        put_text(o, "value", value);
-        put_text(o, "origin", fh_config_origin_name(config->origin[k]));
+        config_value(config, node, k, o);
         json_array_append_new(list, o);
     }
     json_object_set_new(d, "config", list);
@@ -512,7 +557,7 @@ static json_t *view_document(const char *view, const struct fh_node_figures *nod
     struct view_sums sum = {.buddy = NULL};
 
     if (strcmp(view, "config") == 0)
-        return config_document(config);
+        return config_document(config, node);
     if (strcmp(view, "zones") == 0)
         return list_document("farheap-zones/1", "zones", answers, count, true);
     if (strcmp(view, "slabs") == 0)

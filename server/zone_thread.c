@@ -20,6 +20,7 @@
 #include "alloc/buddy_systems.h"
 #include "alloc/io.h"
 #include "alloc/pager.h"
+#include "alloc/region.h"
 #include "alloc/swap.h"
 #include "clock.h"
 
@@ -38,6 +39,72 @@ uint64_t fh_zone_thread_books_bytes(uint64_t memory_bytes, uint64_t swap_bytes)
 uint64_t fh_zone_thread_memory_min(void)
 {
     return (uint64_t)2 * FH_HOLD_MAX * FH_PAGE_SIZE;
+}
+
+/* --- the region --- */
+
+_Static_assert(FH_CHUNK_BYTES == (uint64_t)FH_PAGE_SIZE << FH_CHUNK_ORDER,
+               "the pool's chunk is ours");
+
+struct node_region {
+    struct fh_region region; /* first */
+    struct fh_mem mem;
+};
+
+int fh_zone_threads_map(struct fh_node *node, uint64_t bytes)
+{
+    struct node_region *r = calloc(1, sizeof *r);
+    int rc;
+
+    if (!r)
+        return -ENOMEM;
+    if ((rc = fh_region_init(&r->region, &r->mem, bytes)) != 0)
+        goto out;
+    if ((rc = fh_chunks_init(&node->chunks, r->region.base, bytes)) != 0)
+        goto out_region;
+    node->region = &r->region;
+    return 0;
+
+out_region:
+    fh_region_fini(&r->region, &r->mem);
+out:
+    free(r);
+    return rc;
+}
+
+void fh_zone_threads_unmap(struct fh_node *node)
+{
+    struct node_region *r = (struct node_region *)node->region;
+
+    if (!r)
+        return;
+    fh_chunks_fini(&node->chunks);
+    fh_region_fini(&r->region, &r->mem);
+    free(r);
+    node->region = NULL;
+}
+
+/* --- the budget --- */
+
+void fh_zone_thread_order(struct fh_message *message, void *owner)
+{
+    struct fh_budget_order *o = FH_CONTAINER_OF(message, struct fh_budget_order, message);
+    struct fh_zone_thread *t = owner;
+    struct fh_zone_stats s;
+
+    if (!t)
+        return; /* the zone has ended, and the server with it */
+    int rc = fh_zone_set_memory(&t->zone, o->goal, o->warm);
+    FH_ASSERT(rc == 0); /* the main thread keeps the bounds */
+    fh_zone_stats(&t->zone, &s);
+    uint64_t spare = s.pager.frames_free;
+    uint64_t keep = t->zone.reclaim.high;
+    o->have = s.pager.frames_total * FH_PAGE_SIZE;
+    o->spare = spare > keep ? (spare - keep) * FH_PAGE_SIZE : 0;
+    o->least = s.pager.budget.least * FH_PAGE_SIZE;
+    o->evicted = s.reclaim.clean + s.reclaim.dirty;
+    o->parks = s.reclaim.pressure >= FH_PRESSURE_PARKING;
+    fh_budget_report(o);
 }
 
 static void random_bytes(void *ctx, void *buf, size_t size)
@@ -278,6 +345,8 @@ static int zone_make_zone(struct fh_zone_thread *t)
     const struct fh_zone_opts opts = {
         .index = t->index,
         .memory_bytes = t->node->zone_memory_bytes,
+        .region = t->node->region,
+        .source = {.take = fh_chunks_take, .give = fh_chunks_give, .ctx = &t->node->chunks},
         .swap_bytes = t->node->zone_swap_bytes,
         .swap_dir = config->swap,
         .system = fh_buddy_system_at((uint32_t)config->buddy),

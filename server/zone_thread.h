@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "budget.h"
 #include "conn.h"
 #include "node.h"
 
@@ -52,6 +53,12 @@ void fh_zone_thread_drain(struct fh_zone_thread *);
 void fh_zone_thread_summary(struct fh_zone_thread *);
 /* Ends everything at once and waits for it. */
 void fh_zone_thread_join(struct fh_zone_thread *);
+
+/* The region of all zones, addresses only, and the pool of its chunks; before the first start. */
+FH_CHECKED int fh_zone_threads_map(struct fh_node *, uint64_t bytes);
+void fh_zone_threads_unmap(struct fh_node *);
+/* Runs a struct fh_budget_order on the zone's thread. */
+void fh_zone_thread_order(struct fh_message *, void *zone);
 
 /* Memory beside the region that zones of this size need at most. */
 uint64_t fh_zone_thread_books_bytes(uint64_t memory_bytes, uint64_t swap_bytes);

@@ -20,7 +20,11 @@ static const struct fh_node_figures node = {.node = "n1",
                                             .io = "threads",
                                             .uptime_ms = 5000,
                                             .rss_bytes = 1 << 20,
-                                            .region_bytes = MEMORY,
+                                            .memory = {.configured = 2 * MEMORY,
+                                                       .budget = MEMORY,
+                                                       .most = 4 * MEMORY,
+                                                       .limit = UINT64_MAX,
+                                                       .pressure_permille = 25},
                                             .accepted = {3, 1},
                                             .rejected = 2};
 
