@@ -21,8 +21,8 @@ static struct fh_name name_made(uint32_t tenant, const void *name, size_t size)
 }
 
 /* The object of a live name; an expired object's name leads nowhere. */
-static int name_find(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
-                     uint32_t *number)
+int fh_zone_find_name(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
+                      uint32_t *number)
 {
     struct fh_name n = name_made(tenant, name, size);
     uint64_t object;
@@ -42,7 +42,7 @@ int fh_zone_may_name(struct fh_zone *z, uint32_t tenant, const void *name, size_
                      const struct fh_cond *cond, uint32_t *before)
 {
     uint32_t number;
-    int rc = name_find(z, tenant, name, size, &number);
+    int rc = fh_zone_find_name(z, tenant, name, size, &number);
 
     if (rc != 0 && rc != -ENOENT)
         return rc;
@@ -192,7 +192,7 @@ int fh_zone_lookup(struct fh_zone *z, uint32_t tenant, const void *name, size_t 
                    struct fh_object_view *out)
 {
     uint32_t number;
-    int rc = name_find(z, tenant, name, name_size, &number);
+    int rc = fh_zone_find_name(z, tenant, name, name_size, &number);
 
     if (rc == 0)
         fh_zone_describe(z, number, out);
@@ -203,7 +203,7 @@ int fh_zone_delete(struct fh_zone *z, uint32_t tenant, const void *name, size_t 
                    const struct fh_cond *cond)
 {
     uint32_t number;
-    int rc = name_find(z, tenant, name, name_size, &number);
+    int rc = fh_zone_find_name(z, tenant, name, name_size, &number);
 
     if (rc != 0)
         return rc;

@@ -188,6 +188,10 @@ void fh_pager_release(struct fh_pager *, struct fh_hold *);
 /* The bytes of held page i: a frame's, or those of the zero page. */
 const uint8_t *fh_pager_held_bytes(const struct fh_pager *, const struct fh_hold *, uint32_t i);
 
+/* The bytes of a page that is in memory, or of the zero page, until the pager does anything else;
+ * NULL: they would have to be waited for, or are lost. A touch, as a hold is. */
+const uint8_t *fh_pager_glance(struct fh_pager *, struct fh_page);
+
 /* A page of zeros, for what was never written. */
 const uint8_t *fh_pager_zero_page(void);
 

@@ -367,6 +367,19 @@ const uint8_t *fh_pager_held_bytes(const struct fh_pager *p, const struct fh_hol
                                              : fh_region_bytes(&p->region, h->frames[i]);
 }
 
+const uint8_t *fh_pager_glance(struct fh_pager *p, struct fh_page page)
+{
+    struct fh_entry e = fh_pagetable_get(&p->table, page);
+    enum fh_page_state state = fh_entry_state(e);
+
+    if (state == FH_PAGE_NOTHING)
+        return zero_page;
+    if (state != FH_PAGE_FRAME)
+        return NULL;
+    fh_fifo_touch(&p->fifo, fh_entry_frame(e));
+    return fh_region_bytes(&p->region, fh_entry_frame(e));
+}
+
 const uint8_t *fh_pager_zero_page(void)
 {
     return zero_page;

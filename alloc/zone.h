@@ -206,6 +206,23 @@ FH_CHECKED int fh_reader_open(struct fh_zone *, struct fh_reader *, const struct
  * moment is taken the reader follows the name: what is read is what the name leads to then. */
 FH_CHECKED int fh_reader_open_name(struct fh_zone *, struct fh_reader *,
                                    const struct fh_read_name *);
+/*
+ * A read that needs no reader: everything is in memory and little. 0: the bytes lie in iov, until
+ * the next call into the zone. -EAGAIN: not at once, or more than `most` bytes: open a reader. Else
+ * the errors of a reader. No hold is taken, so nothing has to be given back.
+ */
+enum { FH_GLANCE_PAGES = 5 };
+struct fh_glance {
+    struct fh_object_view object;
+    struct iovec iov[FH_GLANCE_PAGES];
+    uint32_t iov_count;
+    uint64_t bytes; /* sum of iov */
+};
+FH_CHECKED int fh_zone_glance(struct fh_zone *, const struct fh_ref *, uint64_t offset,
+                              uint64_t size, uint64_t most, struct fh_glance *out);
+FH_CHECKED int fh_zone_glance_name(struct fh_zone *, const struct fh_read_name *, uint64_t most,
+                                   struct fh_glance *out);
+
 /* Gives the window back, `taken` bytes of it consumed. */
 void fh_reader_release(struct fh_reader *, size_t taken);
 /* Offers the next window (after a release). */

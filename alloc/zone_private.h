@@ -34,6 +34,9 @@ void fh_zone_describe(const struct fh_zone *, uint32_t number, struct fh_object_
 
 /* Whether a mutation may happen: not sealed, and of the wanted version. */
 FH_CHECKED int fh_zone_may_change(const struct fh_object *, const struct fh_cond *);
+/* The object that a live name leads to. */
+FH_CHECKED int fh_zone_find_name(struct fh_zone *, uint32_t tenant, const void *name, size_t size,
+                                 uint32_t *number);
 /* Whether a name may be given now; on 0, *before is the object that has it, or FH_OBJECT_NONE. */
 FH_CHECKED int fh_zone_may_name(struct fh_zone *, uint32_t tenant, const void *name, size_t size,
                                 const struct fh_cond *, uint32_t *before);

@@ -1,10 +1,13 @@
 /*
- * Theory.  An array of slots with a free list through it. A slot's generation grows when it is
- * released, so an answer that comes twice, or for a request of another life, finds nobody.
+ * Theory.  An array of slots with a free list through it. The next id is the smallest one above the
+ * last whose remainder by the number of slots is the slot's index: small numbers, which are short on
+ * the wire. The array doubles; ids given out before then have the remainder by an earlier count, so
+ * all of those are tried. An answer that comes twice, or for a request of another life, finds nobody.
  *
  * Invariants
  *   [I1] a slot is free (no link), live (link and req) or forgotten (link, no req)
- *   [I2] the free list holds exactly the free slots
+ *   [I2] the free list holds exactly the free slots, and only they have the id 0
+ *   [I3] an id modulo the count at its time is the index of its slot
  */
 #include "client/ids.h"
 
@@ -32,11 +35,19 @@ static int ids_grow(struct fh_ids *ids)
         return -1;
     ids->slots = slots;
     for (uint32_t i = count; i-- > ids->count;) {
-        slots[i] = (struct fh_id_slot){.generation = 1, .next_free = ids->first_free};
+        slots[i] = (struct fh_id_slot){.next_free = ids->first_free};
         ids->first_free = i;
     }
     ids->count = count;
     return 0;
+}
+
+/* The smallest id above the last that leads to this slot. */
+static uint64_t ids_next(const struct fh_ids *ids, uint32_t index)
+{
+    uint64_t id = (ids->last & ~(uint64_t)(ids->count - 1)) + index;
+
+    return id > ids->last ? id : id + ids->count;
 }
 
 uint32_t fh_ids_take(struct fh_ids *ids, struct fh_req *req, struct fh_link *link)
@@ -47,6 +58,8 @@ uint32_t fh_ids_take(struct fh_ids *ids, struct fh_req *req, struct fh_link *lin
         return UINT32_MAX;
     index = ids->first_free;
     ids->first_free = ids->slots[index].next_free;
+    ids->last = ids_next(ids, index);
+    ids->slots[index].id = ids->last;
     ids->slots[index].req = req;
     ids->slots[index].link = link;
     return index;
@@ -58,21 +71,25 @@ void fh_ids_release(struct fh_ids *ids, uint32_t index)
 
     slot->req = NULL;
     slot->link = NULL;
-    slot->generation = slot->generation == UINT32_MAX ? 1 : slot->generation + 1;
+    slot->id = 0;
     slot->next_free = ids->first_free;
     ids->first_free = index;
 }
 
 uint64_t fh_ids_number(const struct fh_ids *ids, uint32_t index)
 {
-    return (uint64_t)ids->slots[index].generation << 32 | index;
+    return ids->slots[index].id;
 }
 
 uint32_t fh_ids_find(const struct fh_ids *ids, const struct fh_link *link, uint64_t id)
 {
-    uint32_t index = (uint32_t)id;
-
-    if (index >= ids->count || ids->slots[index].link != link || fh_ids_number(ids, index) != id)
+    if (id == 0)
         return UINT32_MAX;
-    return index;
+    for (uint32_t count = ids->count; count >= SLOTS_MIN; count /= 2) {
+        uint32_t index = (uint32_t)(id & (count - 1));
+
+        if (ids->slots[index].id == id)
+            return ids->slots[index].link == link ? index : UINT32_MAX;
+    }
+    return UINT32_MAX;
 }

@@ -1,6 +1,6 @@
 /*
- * ids: the numbers of requests on the wire. An id is generation << 32 | index of a slot, so that
- * finding the request of an answer is one look into an array, and no id is used twice.
+ * ids: the numbers of requests on the wire. They only grow, so no id is used twice; and each tells
+ * its slot, so that finding the request of an answer is one look into an array.
  *
  * Ownership  caller owns the struct; what a slot points at stays the caller's.
  * Threads    one owner thread.
@@ -18,13 +18,14 @@ struct fh_req;
 struct fh_id_slot {
     struct fh_req *req;   /* NULL while `link` is set: forgotten, its answer is drained */
     struct fh_link *link; /* whose answer is awaited; NULL: the slot is free */
-    uint32_t generation;  /* 1 .. UINT32_MAX, so that no id is 0 */
+    uint64_t id;          /* of its request; 0 while the slot is free */
     uint32_t next_free;
 };
 
 struct fh_ids {
     struct fh_id_slot *slots;
-    uint32_t count, first_free; /* first_free: UINT32_MAX = none */
+    uint32_t count, first_free; /* count: a power of two; first_free: UINT32_MAX = none */
+    uint64_t last;              /* the largest id given out */
 };
 
 void fh_ids_init(struct fh_ids *);

@@ -1,7 +1,7 @@
 /*
  * Theory.  Requests wait in the queue of the link to their zone until it is ready; then each gets
  * its id and is packed into the link's sendq, so that all that came together leave together. The id
- * is an index into a table, with a generation that makes every id of a client's life different.
+ * is an index into a table, and no id comes twice in a client's life.
  *
  *   QUEUED --packed--> SENT --answered--> DONE --told--> TOLD --fh_req_free--> pool
  *      \                 \--deadline, break--/

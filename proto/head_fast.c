@@ -6,6 +6,7 @@
  * most 63 bits. Whatever else protobuf allows (another order, repetition, longer varints) is
  * not refused here but left to protobuf-c: NULL means "ask it", so this file decides nothing about
  * what a head is. A table has one level of inner messages (Handle, Condition), and those have none.
+ * Packing needs no table: a line per field.
  *
  *   Request   08 id  10 deadline  TAG TAG length [op: tag value, tag value, inner]
  *   Response  08 id  10 status    TAG TAG length [result]
@@ -169,14 +170,14 @@ struct fast_in {
 
 static bool take_varint(struct fast_in *in, uint64_t *value)
 {
+    const uint8_t *at = in->at, *end = in->end;
     uint64_t v = 0;
 
-    for (unsigned shift = 0; shift < 63; shift += 7) {
-        if (in->at == in->end)
-            return false;
-        uint8_t byte = *in->at++;
+    for (unsigned shift = 0; shift < 63 && at < end; shift += 7) {
+        uint8_t byte = *at++;
         v |= (uint64_t)(byte & 0x7f) << shift;
         if (byte < 0x80) {
+            in->at = at;
             *value = v;
             return true;
         }
@@ -375,9 +376,9 @@ fh_response_head *fh_head_fast_unpack_response(struct fh_head_arena *arena, cons
     return head->object ? head : NULL;
 }
 
-/* --- packing: the room was checked before, so nothing can fail --- */
+/* --- packing: the room was checked before, so nothing can fail. A default is not sent --- */
 
-static uint8_t *put_varint(uint8_t *at, uint64_t value)
+static inline uint8_t *put_varint(uint8_t *at, uint64_t value)
 {
     while (value >= 0x80) {
         *at++ = (uint8_t)(value | 0x80);
@@ -387,84 +388,127 @@ static uint8_t *put_varint(uint8_t *at, uint64_t value)
     return at;
 }
 
-static uint8_t *put_plain(uint8_t *at, const struct fast_field *f, const char *from)
+static inline uint8_t *put_u64(uint8_t *at, unsigned number, uint64_t value)
 {
-    const ProtobufCBinaryData *bytes;
-    uint64_t number = 0;
-
-    switch ((enum fast_kind)f->kind) {
-    case FAST_BOOL:
-    case FAST_U64:
-    case FAST_FIXED64:
-        memcpy(&number, from, f->kind == FAST_BOOL ? sizeof(protobuf_c_boolean) : sizeof number);
-        if (number == 0)
-            return at;
-        *at++ = f->tag;
-        if (f->kind != FAST_FIXED64)
-            return put_varint(at, f->kind == FAST_BOOL ? 1 : number);
-        memcpy(at, &number, sizeof number);
-        return at + sizeof number;
-    case FAST_BYTES:
-        bytes = (const void *)from;
-        if (bytes->len == 0)
-            return at;
-        *at++ = f->tag;
-        at = put_varint(at, bytes->len);
-        memcpy(at, bytes->data, bytes->len);
-        return at + bytes->len;
-    case FAST_INNER:
-        break;
-    }
-    return at;
+    if (value == 0)
+        return at;
+    *at++ = (uint8_t)(number << 3 | WIRE_VARINT);
+    return put_varint(at, value);
 }
 
-/* A message without inner ones: its length takes one byte. */
-static uint8_t *put_inner(uint8_t *at, const struct fast_field *f, const char *from)
+static inline uint8_t *put_bool(uint8_t *at, unsigned number, protobuf_c_boolean value)
 {
-    const struct fast_message *m = f->inner;
-    uint8_t *start = at + 2, *end = start;
+    return put_u64(at, number, value != 0);
+}
 
-    for (unsigned i = 0; i < m->count; i++)
-        end = put_plain(end, &m->fields[i], from + m->fields[i].offset);
-    at[0] = f->tag;
-    at[1] = (uint8_t)(end - start);
+static inline uint8_t *put_fixed64(uint8_t *at, unsigned number, uint64_t value)
+{
+    if (value == 0)
+        return at;
+    *at++ = (uint8_t)(number << 3 | WIRE_FIXED64);
+    memcpy(at, &value, sizeof value);
+    return at + sizeof value;
+}
+
+static inline uint8_t *put_bytes(uint8_t *at, unsigned number, ProtobufCBinaryData value)
+{
+    if (value.len == 0)
+        return at;
+    *at++ = (uint8_t)(number << 3 | WIRE_BYTES);
+    at = put_varint(at, value.len);
+    memcpy(at, value.data, value.len);
+    return at + value.len;
+}
+
+/* The length of an inner message takes one byte. */
+static inline uint8_t *put_inner_begin(uint8_t *at, unsigned number)
+{
+    *at = (uint8_t)(number << 3 | WIRE_BYTES);
+    return at + 2;
+}
+
+static inline uint8_t *put_inner_end(uint8_t *start, uint8_t *end)
+{
+    start[-1] = (uint8_t)(end - start);
     return end;
 }
 
-static uint8_t *put_fields(uint8_t *at, const struct fast_message *m, const char *from)
+static uint8_t *put_handle(uint8_t *at, unsigned number, const Farheap__V1__Handle *h)
 {
-    for (unsigned i = 0; i < m->count; i++) {
-        const struct fast_field *f = &m->fields[i];
-        if (f->kind == FAST_INNER) {
-            const char *inner;
-            memcpy(&inner, from + f->offset, sizeof inner);
-            if (inner)
-                at = put_inner(at, f, inner);
-        } else {
-            at = put_plain(at, f, from + f->offset);
-        }
-    }
-    return at;
+    if (!h)
+        return at;
+    uint8_t *start = put_inner_begin(at, number);
+    return put_inner_end(start, put_fixed64(put_fixed64(start, 1, h->address), 2, h->key));
 }
 
-/* Operation or result behind its tag and length; the length is known afterwards, and rarely takes
- * more than one byte. */
-static uint8_t *put_message(uint8_t *at, unsigned number, const struct fast_message *m,
-                            const void *from)
+static uint8_t *put_condition(uint8_t *at, unsigned number, const Farheap__V1__Condition *c)
+{
+    if (!c)
+        return at;
+    uint8_t *start = put_inner_begin(at, number);
+    return put_inner_end(start, put_u64(put_bool(start, 1, c->if_absent), 2, c->if_version));
+}
+
+static uint8_t *put_op(uint8_t *at, const fh_request_head *head)
+{
+    switch ((int)head->op_case) {
+    case FARHEAP__V1__REQUEST__OP_READ:
+        at = put_handle(at, 1, head->read->handle);
+        return put_u64(put_u64(at, 2, head->read->offset), 3, head->read->size);
+    case FARHEAP__V1__REQUEST__OP_WRITE:
+        at = put_handle(at, 1, head->write->handle);
+        return put_condition(put_u64(at, 2, head->write->offset), 3, head->write->condition);
+    case FARHEAP__V1__REQUEST__OP_PUT:
+        at = put_u64(put_bytes(at, 1, head->put->name), 2, head->put->ttl_ms);
+        return put_handle(put_condition(at, 3, head->put->condition), 4, head->put->handle);
+    case FARHEAP__V1__REQUEST__OP_GET:
+        at = put_u64(put_bytes(at, 1, head->get->name), 2, head->get->offset);
+        return put_condition(put_u64(at, 3, head->get->size), 4, head->get->condition);
+    case FARHEAP__V1__REQUEST__OP_LOOKUP:
+        return put_bytes(at, 1, head->lookup->name);
+    case FARHEAP__V1__REQUEST__OP_DELETE:
+        return put_condition(put_bytes(at, 1, head->delete_->name), 2, head->delete_->condition);
+    default: /* FREE */
+        return put_handle(at, 1, head->free->handle);
+    }
+}
+
+static uint8_t *put_object(uint8_t *at, const Farheap__V1__ObjectResult *o)
+{
+    at = put_handle(at, 1, o->handle);
+    at = put_u64(at, 2, o->size);
+    at = put_u64(at, 3, o->version);
+    at = put_bool(at, 4, o->sealed);
+    at = put_u64(at, 5, o->ttl_ms);
+    at = put_u64(at, 6, o->pages_frame);
+    at = put_u64(at, 7, o->pages_swap);
+    at = put_u64(at, 8, o->pages_nothing);
+    at = put_u64(at, 9, o->pages_failed);
+    return put_bool(at, 10, o->small);
+}
+
+static uint8_t *put_value(uint8_t *at, const Farheap__V1__ValueResult *v)
+{
+    return put_u64(put_bool(put_fixed64(at, 1, v->before), 2, v->swapped), 3, v->version);
+}
+
+/* Tag and length of operation or result, in front of which its room is left; the length is known
+ * afterwards, and rarely takes more than one byte. */
+enum { PUT_LEAD = 3 };
+static uint8_t *put_lead(uint8_t *at, unsigned number, uint8_t *end)
 {
     unsigned tag = number << 3 | WIRE_BYTES;
-    uint8_t length[2];
+    uint8_t *start = at + PUT_LEAD;
+    size_t size = (size_t)(end - start);
 
     at[0] = (uint8_t)(tag | 0x80);
     at[1] = (uint8_t)(tag >> 7);
-    at += 2;
-    uint8_t *end = put_fields(at + 1, m, from);
-    size_t size = (size_t)(end - (at + 1));
-    size_t more = (size_t)(put_varint(length, size) - length) - 1;
-    if (more > 0)
-        memmove(at + 2, at + 1, size);
-    memcpy(at, length, 1 + more);
-    return end + more;
+    if (size >= 0x80) {
+        memmove(start + 1, start, size);
+        end++;
+    }
+    put_varint(at + 2, size);
+    return end;
 }
 
 static uint8_t *put_opening(uint8_t *at, uint64_t id, uint32_t second)
@@ -481,38 +525,47 @@ static uint8_t *put_opening(uint8_t *at, uint64_t id, uint32_t second)
 }
 
 /* The name in an operation, which alone makes its size vary. */
-static size_t fast_name_size(const struct fast_message *m, const void *from)
+static size_t fast_name_size(const fh_request_head *head)
 {
-    if (m->fields[0].kind != FAST_BYTES)
+    switch ((int)head->op_case) {
+    case FARHEAP__V1__REQUEST__OP_PUT:
+        return head->put->name.len;
+    case FARHEAP__V1__REQUEST__OP_GET:
+        return head->get->name.len;
+    case FARHEAP__V1__REQUEST__OP_LOOKUP:
+        return head->lookup->name.len;
+    case FARHEAP__V1__REQUEST__OP_DELETE:
+        return head->delete_->name.len;
+    default:
         return 0;
-    return ((const ProtobufCBinaryData *)(const void *)((const char *)from + m->fields[0].offset))
-        ->len;
+    }
 }
 
 size_t fh_head_fast_pack_request(const fh_request_head *head, uint8_t *out, size_t cap)
 {
-    const struct fast_message *m =
-        (unsigned)head->op_case < FAST_NUMBERS ? fast_ops[head->op_case] : NULL;
+    unsigned number = (unsigned)head->op_case;
 
-    if (!m || !head->get)
+    if (number >= FAST_NUMBERS || !fast_ops[number] || !head->get)
         return 0;
-    size_t name = fast_name_size(m, head->get);
+    size_t name = fast_name_size(head);
     if (name > FH_NAME_MAX || FAST_ROOM + name > cap)
         return 0;
     uint8_t *at = put_opening(out, head->id, head->deadline_ms);
-    return (size_t)(put_message(at, (unsigned)head->op_case, m, head->get) - out);
+    return (size_t)(put_lead(at, number, put_op(at + PUT_LEAD, head)) - out);
 }
 
 size_t fh_head_fast_pack_response(const fh_response_head *head, uint8_t *out, size_t cap)
 {
-    bool plain = head->result_case == FARHEAP__V1__RESPONSE__RESULT__NOT_SET;
-    const struct fast_message *m =
-        (unsigned)head->result_case < FAST_NUMBERS ? fast_results[head->result_case] : NULL;
+    unsigned number = (unsigned)head->result_case;
 
-    if (head->detail.len > 0 || FAST_ROOM > cap || (!plain && (!m || !head->object)))
+    if (head->detail.len > 0 || FAST_ROOM > cap)
+        return 0;
+    if (number != 0 && (number >= FAST_NUMBERS || !fast_results[number] || !head->object))
         return 0;
     uint8_t *at = put_opening(out, head->id, head->status);
-    if (!plain)
-        at = put_message(at, (unsigned)head->result_case, m, head->object);
+    if (number == FARHEAP__V1__RESPONSE__RESULT_OBJECT)
+        at = put_lead(at, number, put_object(at + PUT_LEAD, head->object));
+    else if (number == FARHEAP__V1__RESPONSE__RESULT_VALUE)
+        at = put_lead(at, number, put_value(at + PUT_LEAD, head->value));
     return (size_t)(at - out);
 }

@@ -26,44 +26,42 @@
 #include "ops_ask.h"
 #include "proto/frame.h"
 
-/* By the field number of the operation in Request. */
 struct op_row {
-    unsigned number;
     enum fh_op_code code;
-    fh_op_begin *begin;
+    fh_op_begin *begin;                                               /* NULL: no such operation */
     int (*stage)(struct fh_ask *, uint64_t size, struct fh_op **out); /* NULL: no long body */
     bool takes_body;
 };
 
+/* By the field number of the operation in Request. */
 static const struct op_row op_rows[] = {
-    {10, FH_OP_HELLO, fh_ops_hello, NULL, false},
-    {11, FH_OP_PING, fh_ops_ping, NULL, true},
-    {12, FH_OP_INFO, fh_ops_info, NULL, false},
-    {13, FH_OP_TOPOLOGY, fh_ops_topology, NULL, false},
-    {20, FH_OP_ALLOC, fh_ops_alloc, NULL, false},
-    {21, FH_OP_FREE, fh_ops_free, NULL, false},
-    {22, FH_OP_RESIZE, fh_ops_resize, NULL, false},
-    {23, FH_OP_READ, fh_ops_read, NULL, false},
-    {24, FH_OP_WRITE, fh_ops_write, fh_ops_stage_write, true},
-    {25, FH_OP_ZERO, fh_ops_zero, NULL, false},
-    {26, FH_OP_COMPARE_SWAP, fh_ops_compare_swap, NULL, false},
-    {27, FH_OP_FETCH_ADD, fh_ops_fetch_add, NULL, false},
-    {28, FH_OP_STAT, fh_ops_stat, NULL, false},
-    {40, FH_OP_PUT, fh_ops_put, fh_ops_stage_put, true},
-    {41, FH_OP_GET, fh_ops_get, NULL, false},
-    {42, FH_OP_LOOKUP, fh_ops_lookup, NULL, false},
-    {43, FH_OP_DELETE, fh_ops_delete, NULL, false},
-    {44, FH_OP_LIST, fh_ops_list, NULL, false},
-    {50, FH_OP_CACHE_CREATE, fh_ops_cache_create, NULL, true},
-    {51, FH_OP_CACHE_DESTROY, fh_ops_cache_destroy, NULL, false},
+    [10] = {FH_OP_HELLO, fh_ops_hello, NULL, false},
+    [11] = {FH_OP_PING, fh_ops_ping, NULL, true},
+    [12] = {FH_OP_INFO, fh_ops_info, NULL, false},
+    [13] = {FH_OP_TOPOLOGY, fh_ops_topology, NULL, false},
+    [20] = {FH_OP_ALLOC, fh_ops_alloc, NULL, false},
+    [21] = {FH_OP_FREE, fh_ops_free, NULL, false},
+    [22] = {FH_OP_RESIZE, fh_ops_resize, NULL, false},
+    [23] = {FH_OP_READ, fh_ops_read, NULL, false},
+    [24] = {FH_OP_WRITE, fh_ops_write, fh_ops_stage_write, true},
+    [25] = {FH_OP_ZERO, fh_ops_zero, NULL, false},
+    [26] = {FH_OP_COMPARE_SWAP, fh_ops_compare_swap, NULL, false},
+    [27] = {FH_OP_FETCH_ADD, fh_ops_fetch_add, NULL, false},
+    [28] = {FH_OP_STAT, fh_ops_stat, NULL, false},
+    [40] = {FH_OP_PUT, fh_ops_put, fh_ops_stage_put, true},
+    [41] = {FH_OP_GET, fh_ops_get, NULL, false},
+    [42] = {FH_OP_LOOKUP, fh_ops_lookup, NULL, false},
+    [43] = {FH_OP_DELETE, fh_ops_delete, NULL, false},
+    [44] = {FH_OP_LIST, fh_ops_list, NULL, false},
+    [50] = {FH_OP_CACHE_CREATE, fh_ops_cache_create, NULL, true},
+    [51] = {FH_OP_CACHE_DESTROY, fh_ops_cache_destroy, NULL, false},
 };
 
 static const struct op_row *op_row_find(unsigned number)
 {
-    for (size_t i = 0; i < sizeof op_rows / sizeof op_rows[0]; i++)
-        if (op_rows[i].number == number)
-            return &op_rows[i];
-    return NULL;
+    if (number >= sizeof op_rows / sizeof op_rows[0] || !op_rows[number].begin)
+        return NULL;
+    return &op_rows[number];
 }
 
 int fh_ops_init(struct fh_ops *ops)

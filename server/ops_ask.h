@@ -61,6 +61,8 @@ void fh_reply_object(const struct fh_reply_to *, const struct fh_object_view *, 
 void fh_reply_bytes(const struct fh_reply_to *, fh_response_head *, const void *body,
                     uint32_t size);
 
+/* Answers with what a glance saw, and with the object when the answer is to carry it. */
+void fh_reply_glance(const struct fh_ask *, const struct fh_glance *, bool tells_object);
 /* Sends what a reader has on offer and ends or queues it. The op is not the caller's any more. */
 void fh_op_send_reader(struct fh_op *);
 /* Opens a reader of what a name leads to and answers, now or later. */

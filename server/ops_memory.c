@@ -1,6 +1,6 @@
 /*
  * Theory.  Operations on objects by handle. Reads come in three sizes. What fits into copy-out-max
- * is copied into the reply. What fits into one window is sent from its frames at once, and the part
+ * is copied into the reply; when it is all in memory, without making a request in progress of it. What fits into one window is sent from its frames at once, and the part
  * the socket does not take is copied. What is longer is sent window by window from a view, which
  * may wait for a slow peer without holding a frame.
  *
@@ -166,6 +166,21 @@ static void reader_done(struct fh_call *call)
     fh_op_destroy(op);
 }
 
+void fh_reply_glance(const struct fh_ask *ask, const struct fh_glance *glance, bool tells_object)
+{
+    struct fh_reply_to to = fh_reply_to_ask(ask);
+    struct fh_outq *out = &ask->session->out;
+    fh_response_head response = FARHEAP__V1__RESPONSE__INIT;
+
+    if (tells_object)
+        fh_reply_object(&to, &glance->object, (uint32_t)glance->bytes);
+    else
+        fh_reply_head(&to, &response, 0, (uint32_t)glance->bytes);
+    for (uint32_t i = 0; i < glance->iov_count; i++)
+        if (fh_outq_add(out, glance->iov[i].iov_base, glance->iov[i].iov_len) != 0)
+            out->error = -ENOMEM;
+}
+
 /* What an attempt to open came to: an answer, a wait, or a refusal. */
 static int reader_opened(struct fh_op *op, int rc)
 {
@@ -207,9 +222,14 @@ static int reader_keep_name(struct fh_op *op)
 
 int fh_ops_open_by_name(struct fh_ask *ask, const struct fh_read_name *by)
 {
-    struct fh_op *op = reader_create(ask);
-    int rc;
+    struct fh_glance glance;
+    int rc = fh_zone_glance_name(ask->ops->zone, by, ask->ops->config->copy_out_max, &glance);
 
+    if (rc == 0)
+        fh_reply_glance(ask, &glance, true);
+    if (rc != -EAGAIN)
+        return rc;
+    struct fh_op *op = reader_create(ask);
     if (!op)
         return -ENOMEM;
     op->tells_object = true;
@@ -232,6 +252,7 @@ static int open_by_handle(struct fh_ask *ask, const struct fh_ref *ref, uint64_t
 int fh_ops_read(struct fh_ask *ask)
 {
     const Farheap__V1__Read *m = ask->head->read;
+    struct fh_glance glance;
     struct fh_ref ref;
     int rc = fh_ask_ref(ask, m->handle, &ref);
 
@@ -239,6 +260,12 @@ int fh_ops_read(struct fh_ask *ask)
         return rc;
     if (m->size > ask->ops->config->max_body)
         return -EFBIG;
+    rc = fh_zone_glance(ask->ops->zone, &ref, m->offset, m->size, ask->ops->config->copy_out_max,
+                        &glance);
+    if (rc == 0)
+        fh_reply_glance(ask, &glance, false);
+    if (rc != -EAGAIN)
+        return rc;
     return open_by_handle(ask, &ref, m->offset, m->size);
 }
 

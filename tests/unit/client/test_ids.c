@@ -44,16 +44,24 @@ Test(ids, a_released_id_is_never_found_again)
     fh_ids_fini(&ids);
 }
 
-Test(ids, the_generation_never_becomes_zero)
+Test(ids, ids_only_grow_and_are_never_zero)
 {
+    uint32_t held[200];
     struct fh_ids ids;
-    uint32_t index;
+    uint64_t last = 0;
 
     fh_ids_init(&ids);
-    index = fh_ids_take(&ids, NULL, link_number(1));
-    ids.slots[index].generation = UINT32_MAX;
-    fh_ids_release(&ids, index);
-    cr_assert_eq(ids.slots[index].generation, 1);
+    for (uint32_t round = 0; round < 50; round++) {
+        for (uint32_t i = 0; i < 4 * round; i++) {
+            held[i] = fh_ids_take(&ids, NULL, link_number(1));
+            cr_assert_gt(fh_ids_number(&ids, held[i]), last);
+            last = fh_ids_number(&ids, held[i]);
+            cr_assert_eq(fh_ids_find(&ids, link_number(1), last), held[i]);
+        }
+        for (uint32_t i = 0; i < 4 * round; i++)
+            fh_ids_release(&ids, held[round % 2 ? i : 4 * round - 1 - i]);
+    }
+    cr_assert_eq(fh_ids_find(&ids, link_number(1), 0), UINT32_MAX);
     fh_ids_fini(&ids);
 }
 
@@ -66,8 +74,12 @@ Test(ids, it_grows_and_keeps_what_it_has)
     fh_ids_init(&ids);
     for (uint32_t i = 0; i < COUNT; i++)
         numbers[i] = fh_ids_number(&ids, fh_ids_take(&ids, NULL, link_number(i % 7 + 1)));
-    for (uint32_t i = 0; i < COUNT; i++)
-        cr_assert_neq(fh_ids_find(&ids, link_number(i % 7 + 1), numbers[i]), UINT32_MAX);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        uint32_t index = fh_ids_find(&ids, link_number(i % 7 + 1), numbers[i]);
+
+        cr_assert_neq(index, UINT32_MAX);
+        cr_assert_eq(fh_ids_number(&ids, index), numbers[i]);
+    }
     fh_ids_fini(&ids);
     free(numbers);
 }

@@ -1,0 +1,96 @@
+/*
+ * Theory.  Most reads are of few bytes that are in memory, and are copied into the reply at once.
+ * Such a read needs no hold: nothing else happens in the zone between the look-up and the copy, so
+ * its moment is the call itself. Everything else (a page to be read in, a lost page, a long range,
+ * the initial bytes of a typed cache) is left to a reader, which begins from the start.
+ *
+ *   [.. page | page ..]      iov: the part of each page that is asked for; never written: zeros
+ *
+ * Invariants
+ *   [I1] a glance changes nothing but the touches of the pages it saw
+ */
+#include <errno.h>
+
+#include "bits.h"
+#include "zone_private.h"
+
+/* The bytes of the range, page by page; -EAGAIN when one is not there. */
+static int glance_pages(struct fh_zone *z, struct fh_addr at, uint64_t size, struct fh_glance *out)
+{
+    while (size > 0) {
+        uint32_t in_page = fh_addr_in_page(at);
+        uint64_t part = fh_min_u64(size, FH_PAGE_SIZE - in_page);
+        const uint8_t *page = fh_pager_glance(&z->pager, fh_page_of_addr(at));
+        if (!page)
+            return -EAGAIN;
+        out->iov[out->iov_count++] =
+            (struct iovec){.iov_base = (void *)(uintptr_t)(page + in_page), .iov_len = part};
+        at.v += part;
+        size -= part;
+    }
+    return 0;
+}
+
+/* What was never written of a small object: it lies in one slab, so it is at most its pages. */
+static int glance_zeros(uint64_t zeros, struct fh_glance *out)
+{
+    while (zeros > 0) {
+        uint64_t part = fh_min_u64(zeros, FH_PAGE_SIZE);
+        if (out->iov_count == FH_GLANCE_PAGES)
+            return -EAGAIN;
+        out->iov[out->iov_count++] =
+            (struct iovec){.iov_base = (void *)(uintptr_t)fh_pager_zero_page(), .iov_len = part};
+        zeros -= part;
+    }
+    return 0;
+}
+
+static int glance_range(struct fh_zone *z, uint32_t number, uint64_t offset, uint64_t size,
+                        uint64_t most, struct fh_glance *out)
+{
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+
+    if (offset > o->size || size > o->size - offset)
+        return -EINVAL;
+    uint64_t filled = fh_zone_filled(z, number);
+    uint64_t written = fh_min_u64(size, filled > offset ? filled - offset : 0);
+    struct fh_addr at = fh_object_addr(o, offset);
+    if (size > most || fh_pages_of_range(at, written) > FH_GLANCE_PAGES)
+        return -EAGAIN;
+    if (written < size && fh_zone_initial(z, o))
+        return -EAGAIN;
+    out->iov_count = 0;
+    out->bytes = size;
+    int rc = glance_pages(z, at, written, out);
+    return rc != 0 ? rc : glance_zeros(size - written, out);
+}
+
+int fh_zone_glance(struct fh_zone *z, const struct fh_ref *ref, uint64_t offset, uint64_t size,
+                   uint64_t most, struct fh_glance *out)
+{
+    struct fh_heap_block block;
+    uint32_t number;
+    int rc = fh_zone_resolve(z, ref, &number, &block);
+
+    if (rc != 0)
+        return rc;
+    fh_zone_describe(z, number, &out->object);
+    return glance_range(z, number, offset, size, most, out);
+}
+
+int fh_zone_glance_name(struct fh_zone *z, const struct fh_read_name *by, uint64_t most,
+                        struct fh_glance *out)
+{
+    uint32_t number;
+    int rc = fh_zone_find_name(z, by->tenant, by->name, by->size, &number);
+
+    if (rc != 0)
+        return rc;
+    fh_zone_describe(z, number, &out->object);
+    if (by->if_version != 0 && by->if_version != out->object.version)
+        return -ECANCELED;
+    if (by->offset > out->object.size)
+        return -EINVAL;
+    return glance_range(z, number, by->offset, fh_min_u64(by->limit, out->object.size - by->offset),
+                        most, out);
+}
