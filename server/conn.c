@@ -62,7 +62,8 @@ static ssize_t conn_send(void *ctx, const struct iovec *iov, uint32_t count)
 
     if (c->tls)
         return fh_tls_send(c->tls, iov, count);
-    ssize_t sent = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+    ssize_t sent = count == 1 ? send(c->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
+                              : sendmsg(c->fd, &message, MSG_NOSIGNAL);
     if (sent >= 0)
         return sent;
     return errno == EAGAIN || errno == EINTR ? -EAGAIN : -errno;
