@@ -500,6 +500,45 @@ int fh_zone_stat(struct fh_zone *z, const struct fh_ref *ref, struct fh_object_v
     return rc;
 }
 
+/* Notes a lost page of the object, as far as it belongs to it. */
+static void lost_add(struct fh_lost *lost, const struct fh_object *o, struct fh_page page)
+{
+    uint64_t start = fh_object_addr(o, 0).v, from = fh_addr_of_page(page).v;
+    uint64_t offset = from > start ? from - start : 0;
+    uint64_t end = fh_min_u64(from + FH_PAGE_SIZE - start, o->size);
+
+    if (lost->size == 0)
+        *lost = (struct fh_lost){.offset = offset, .size = end - offset};
+    else if (!lost->more && offset == lost->offset + lost->size)
+        lost->size += end - offset;
+    else
+        lost->more = true;
+}
+
+int fh_zone_lost(struct fh_zone *z, const struct fh_ref *ref, uint64_t offset, uint64_t size,
+                 struct fh_lost *out)
+{
+    struct fh_heap_block block;
+    uint32_t number;
+    int rc = fh_zone_resolve(z, ref, &number, &block);
+
+    *out = (struct fh_lost){0};
+    if (rc != 0)
+        return rc;
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    if (offset >= o->size || size == 0)
+        return 0;
+    struct fh_addr at = fh_object_addr(o, offset);
+    struct fh_page page = fh_page_of_addr(at);
+    struct fh_page end =
+        fh_page_add(page, fh_pages_of_range(at, fh_min_u64(size, o->size - offset)));
+    for (page = fh_pagetable_next(&z->pager.table, page, end); page.v < end.v;
+         page = fh_pagetable_next(&z->pager.table, fh_page_add(page, 1), end))
+        if (fh_entry_state(fh_pagetable_get(&z->pager.table, page)) == FH_PAGE_FAILED)
+            lost_add(out, o, page);
+    return 0;
+}
+
 /* --- looking inside --- */
 
 static uint64_t zone_metadata_bytes(const struct fh_zone *z)

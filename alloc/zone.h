@@ -125,6 +125,15 @@ FH_CHECKED int fh_zone_free(struct fh_zone *, const struct fh_ref *);
 FH_CHECKED int fh_zone_find(struct fh_zone *, const struct fh_ref *, struct fh_object_view *out);
 FH_CHECKED int fh_zone_stat(struct fh_zone *, const struct fh_ref *, struct fh_object_view *out);
 
+/* What to tell after -EBADMSG: of the pages that a range of an object touches, the first run that is lost, as bytes of
+ * the object. size 0: none is lost now. */
+struct fh_lost {
+    uint64_t offset, size;
+    bool more; /* pages behind it are lost too */
+};
+FH_CHECKED int fh_zone_lost(struct fh_zone *, const struct fh_ref *, uint64_t offset, uint64_t size,
+                            struct fh_lost *out);
+
 /* --- mutations: may park --- */
 enum fh_mutation_kind {
     FH_MUTATE_WRITE,

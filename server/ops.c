@@ -265,7 +265,7 @@ void fh_reply_head(const struct fh_reply_to *to, fh_response_head *response, int
     response->id = to->id;
     response->status = status;
     if (status != FH_STATUS_OK) {
-        const char *sentence = reply_sentence(to->code, status);
+        const char *sentence = to->detail ? to->detail : reply_sentence(to->code, status);
         response->detail.data = (uint8_t *)(uintptr_t)sentence;
         response->detail.len = strlen(sentence);
     }
@@ -456,7 +456,7 @@ static void stage_commit_done(struct fh_op *op, int rc)
         fh_reply_object(&to, &op->u.stage.object, 0);
         op_give(op); /* a commit ends the stage */
     } else {
-        fh_reply_plain(&to, rc);
+        fh_reply_failed(&to, rc, &op->target, op->offset, op->u.stage.size);
         fh_op_destroy(op);
     }
 }

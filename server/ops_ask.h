@@ -46,6 +46,7 @@ struct fh_reply_to {
     uint64_t id;
     enum fh_op_code code;
     uint64_t arrived_ns; /* 0 = in this turn */
+    const char *detail;  /* of an error; NULL: the status's own sentence */
 };
 
 struct fh_reply_to fh_reply_to_ask(const struct fh_ask *);
@@ -56,6 +57,9 @@ void fh_reply_head(const struct fh_reply_to *, fh_response_head *response, int r
                    uint32_t body_size);
 /* An error, or an OK that has nothing to say. */
 void fh_reply_plain(const struct fh_reply_to *, int rc);
+/* An error of an operation on a range of an object: DATA_LOST names the bytes that are lost. */
+void fh_reply_failed(const struct fh_reply_to *, int rc, const struct fh_ref *, uint64_t offset,
+                     uint64_t size);
 void fh_reply_object(const struct fh_reply_to *, const struct fh_object_view *, uint32_t body_size);
 /* The same with the bytes behind it. */
 void fh_reply_bytes(const struct fh_reply_to *, fh_response_head *, const void *body,

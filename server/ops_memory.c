@@ -144,6 +144,15 @@ void fh_op_send_reader(struct fh_op *op)
     }
 }
 
+static void reader_refuse(struct fh_op *op, int rc)
+{
+    const struct fh_reader *r = &op->u.reader;
+    struct fh_reply_to to = fh_reply_to_op(op);
+
+    fh_reply_failed(&to, rc, &r->ref, r->offset, r->left);
+    fh_op_destroy(op);
+}
+
 static void reader_done(struct fh_call *call)
 {
     struct fh_op *op = FH_CONTAINER_OF(call, struct fh_op, u.reader.call);
@@ -161,9 +170,7 @@ static void reader_done(struct fh_call *call)
         fh_op_send_reader(op);
         return;
     }
-    struct fh_reply_to to = fh_reply_to_op(op);
-    fh_reply_plain(&to, call->rc);
-    fh_op_destroy(op);
+    reader_refuse(op, call->rc);
 }
 
 void fh_reply_glance(const struct fh_ask *ask, const struct fh_glance *glance, bool tells_object)
@@ -194,8 +201,8 @@ static int reader_opened(struct fh_op *op, int rc)
         return rc;
     }
     op->kind = FH_OP_KIND_REFUSED; /* a reader that did not open needs no close */
-    fh_op_destroy(op);
-    return rc;
+    reader_refuse(op, rc);
+    return 0;
 }
 
 static struct fh_op *reader_create(struct fh_ask *ask)
@@ -347,12 +354,18 @@ static void mutation_reply(struct fh_op *op)
 
 static void mutation_end(struct fh_op *op, int rc)
 {
+    const struct fh_mutation *m = &op->u.mutation;
     struct fh_reply_to to = fh_reply_to_op(op);
+    bool of_all = m->kind == FH_MUTATE_RESIZE;
+    bool of_word = m->kind == FH_MUTATE_SWAP || m->kind == FH_MUTATE_ADD;
 
     if (rc == 0)
         mutation_reply(op);
     else
-        fh_reply_plain(&to, rc);
+        fh_reply_failed(&to, rc, &m->ref, of_all ? 0 : m->offset,
+                        of_all    ? UINT64_MAX
+                        : of_word ? sizeof(uint64_t)
+                                  : m->size);
     fh_op_destroy(op);
 }
 
