@@ -14,6 +14,8 @@
  *   [I1] a frame is linked in the queue its record names, and only there
  *   [I2] count is the length of the queue
  *   [I3] neighbours agree: the next of the previous is this one
+ *   [I4] no frame waits for ever to be looked at: when all of main was put back and none evicted meanwhile, small is
+ *        next, however short it is
  */
 #include "fifo.h"
 
@@ -66,6 +68,12 @@ void fh_fifo_insert_main(struct fh_fifo *f, struct fh_frame frame)
     fifo_push(f, frame, FH_QUEUE_MAIN);
 }
 
+void fh_fifo_put_back(struct fh_fifo *f, struct fh_frame frame)
+{
+    fifo_push(f, frame, FH_QUEUE_MAIN);
+    f->stuck++;
+}
+
 void fh_fifo_remove(struct fh_fifo *f, struct fh_frame frame)
 {
     struct fh_frame_record *r = fh_frames_record(f->frames, frame);
@@ -109,11 +117,11 @@ void fh_fifo_touch(struct fh_fifo *f, struct fh_frame frame)
         r->freq = (r->freq + 1u) & 3u;
 }
 
-/* Small gives the victim while it has more than its share, or when main has none. */
+/* Small gives the victim while it has more than its share, or when main has none that can go. [I4] */
 static bool fifo_small_is_due(const struct fh_fifo *f)
 {
     uint32_t all = f->small.count + f->main.count;
-    return f->small.count > 0 && (f->main.count == 0 || f->small.count * SMALL_SHARE >= all);
+    return f->small.count > 0 && (f->stuck >= f->main.count || f->small.count * SMALL_SHARE >= all);
 }
 
 struct fh_frame fh_fifo_pick(struct fh_fifo *f, uint32_t *budget)
@@ -137,6 +145,7 @@ uint32_t fh_fifo_evicted(struct fh_fifo *f)
 {
     uint32_t epoch = f->epoch;
     f->epoch = (f->epoch + 1) & EPOCH_MASK;
+    f->stuck = 0;
     return epoch;
 }
 

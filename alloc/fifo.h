@@ -27,6 +27,7 @@ struct fh_fifo {
     struct fh_frames *frames;
     struct fh_fifo_queue small, main;
     uint32_t epoch; /* evictions so far, modulo 2^28 */
+    uint32_t stuck; /* victims put back since a frame was evicted [I4] */
 };
 
 void fh_fifo_init(struct fh_fifo *, struct fh_frames *);
@@ -35,6 +36,9 @@ void fh_fifo_init(struct fh_fifo *, struct fh_frames *);
 void fh_fifo_insert(struct fh_fifo *, struct fh_frame, bool epoch_known, uint32_t epoch);
 /* Back at the newest end of main: it may not go now. */
 void fh_fifo_insert_main(struct fh_fifo *, struct fh_frame);
+/* A victim that cannot go: at the newest end of main too, and counted, so that small is looked at when all of main
+ * came back. */
+void fh_fifo_put_back(struct fh_fifo *, struct fh_frame);
 /* Takes a frame out of its queue, if it is in one. */
 void fh_fifo_remove(struct fh_fifo *, struct fh_frame);
 /* `to`, whose record is a copy of that of `from`, takes its place in the queue. */

@@ -152,7 +152,7 @@ static bool reclaim_victim(struct fh_reclaim *r, struct fh_frame frame, struct b
     struct fh_pager *p = r->pager;
 
     if (!frame_is_at_rest(p, frame)) {
-        fh_fifo_insert_main(&p->fifo, frame);
+        fh_fifo_put_back(&p->fifo, frame);
         return false;
     }
     if (!fh_frames_record(&p->frames, frame)->dirty) {
@@ -164,7 +164,7 @@ static bool reclaim_victim(struct fh_reclaim *r, struct fh_frame frame, struct b
     } else if (reclaim_can_store(r)) {
         batch->frames[batch->count++] = frame;
     } else {
-        fh_fifo_insert_main(&p->fifo, frame);
+        fh_fifo_put_back(&p->fifo, frame);
         return false;
     }
     return true;

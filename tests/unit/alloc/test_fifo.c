@@ -128,6 +128,23 @@ Test(fifo, main_gives_the_victim_while_small_has_less_than_its_tenth)
     cr_assert_eq(pick(1), small.v, "small has more than its share");
 }
 
+Test(fifo, when_all_of_main_was_put_back_small_gives_the_victim_however_short)
+{
+    for (uint32_t i = 0; i < 50; i++)
+        fh_fifo_insert_main(&fifo, fh_frames_take(&frames));
+    struct fh_frame small = insert_new();
+    for (uint32_t i = 0; i < 50; i++) {
+        struct fh_frame stays = {pick(1)};
+        cr_assert_eq(stays.v, i);
+        fh_fifo_put_back(&fifo, stays);
+    }
+    cr_assert_eq(pick(1), small.v);
+    (void)fh_fifo_evicted(&fifo);
+    (void)insert_new();
+    cr_assert_eq(pick(1), 0, "after an eviction main has its turn again");
+    cr_assert(fh_fifo_check(&fifo, stderr));
+}
+
 Test(fifo, a_page_back_soon_after_its_eviction_enters_main)
 {
     for (uint32_t i = 0; i < 10; i++)
