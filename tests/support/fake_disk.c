@@ -12,7 +12,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "alloc/bits.h"
+
 enum { PAGE = 4096, SECTOR = 512 };
+enum { PLANNED = 1, REAP = 2 }; /* in the result of a pending transfer */
 
 struct fh_disk_page {
     uint8_t now[PAGE], before[PAGE];
@@ -108,12 +111,12 @@ static void page_read_badly(struct fh_fake_disk *d, uint64_t index, uint8_t *to,
 
 /* --- transfers --- */
 
-static uint64_t transfer_pages(const struct fh_transfer *t)
+static uint64_t transfer_size(const struct fh_transfer *t)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < t->iov_count; i++)
         bytes += t->iov[i].iov_len;
-    return bytes / PAGE;
+    return bytes;
 }
 
 /* Moves the pages; `victim` is the one that the fault happens to. */
@@ -193,6 +196,13 @@ static int file_perform(struct fh_fake_disk *d, struct fh_fake_file *f, struct f
     return file_move(f, t, fault == FH_DISK_SHORT ? rng_below(&d->random, PAGE) : UINT64_MAX);
 }
 
+/* Bytes moved, or an error: a file is never cut short in a way that is gone on with. */
+static int64_t file_result(struct fh_fake_disk *d, struct fh_fake_file *f, struct fh_transfer *t)
+{
+    int rc = file_perform(d, f, t);
+    return rc != 0 ? rc : (int64_t)transfer_size(t);
+}
+
 struct fh_fake_file *fh_fake_disk_file(struct fh_fake_disk *d, uint64_t size)
 {
     struct fh_fake_file *f = calloc(1, sizeof(*f));
@@ -226,20 +236,46 @@ static void files_free(struct fh_fake_disk *d)
     }
 }
 
-static int transfer_perform(struct fh_fake_disk *d, struct fh_transfer *t)
+/* So many bytes between the image and the front of what is left of the transfer. */
+static void transfer_bytes(struct fh_fake_disk *d, const struct fh_transfer *t, uint64_t bytes)
 {
-    uint64_t pages = transfer_pages(t);
-    bool planned_to_fail = t->interrupted != 0;
+    uint64_t at = t->offset + t->moved;
 
-    if (planned_to_fail || d->dead[t->kind])
-        return -EIO;
-    struct fh_fake_file *file = file_of(d, t->fd);
-    if (file)
-        return file_perform(d, file, t);
-    if (!disk_grow(d, t->offset / PAGE + pages))
-        return -ENOMEM;
+    for (uint32_t i = 0; i < t->iov_count && bytes > 0; i++) {
+        uint8_t *buffer = t->iov[i].iov_base;
+        for (size_t k = 0; k < t->iov[i].iov_len && bytes > 0; bytes--, at++, k++) {
+            struct fh_disk_page *p = &d->pages[at / PAGE];
+            if (t->kind == FH_IO_WRITE)
+                p->now[at % PAGE] = buffer[k];
+            else
+                buffer[k] = p->now[at % PAGE];
+            p->written = p->written || t->kind == FH_IO_WRITE;
+        }
+    }
+}
+
+/* What one call comes to for a transfer that is planned to be interrupted or cut short, or was. */
+static int64_t transfer_in_pieces(struct fh_fake_disk *d, struct fh_transfer *t, bool planned)
+{
+    uint64_t bytes = transfer_size(t);
+
+    if (planned && d->plan == FH_PLAN_EINTR)
+        return -EINTR;
+    if (planned && d->plan == FH_PLAN_ALL_BUT_1)
+        bytes -= bytes > 1;
+    if (planned && d->plan == FH_PLAN_ONLY_1)
+        bytes = 1;
+    bytes = fh_min_u64(bytes, transfer_size(t));
+    transfer_bytes(d, t, bytes);
+    return (int64_t)bytes;
+}
+
+static int transfer_whole(struct fh_fake_disk *d, struct fh_transfer *t)
+{
+    uint64_t pages = transfer_size(t) / PAGE;
     enum fh_disk_fault fault = fault_draw(d, t->kind);
     uint64_t victim = pages > 0 ? rng_below(&d->random, pages) : 0;
+
     if (fault != FH_DISK_FAULTS) {
         d->injected[fault]++;
         d->last_offset = t->offset + victim * PAGE;
@@ -251,6 +287,29 @@ static int transfer_perform(struct fh_fake_disk *d, struct fh_transfer *t)
     return transfer_move(d, t, fault, victim);
 }
 
+/* True when it is over. */
+static bool transfer_perform(struct fh_fake_disk *d, struct fh_transfer *t)
+{
+    bool planned = t->result & PLANNED;
+    bool in_pieces = planned && d->plan >= FH_PLAN_EINTR && d->plan <= FH_PLAN_ONLY_1;
+
+    if (!d->fail_from_there_on)
+        t->result = 0; /* what is left of it goes well */
+    if (d->dead[t->kind] || (planned && d->plan == FH_PLAN_EIO))
+        return fh_transfer_step(t, -EIO);
+    if (planned && d->plan == FH_PLAN_ENOSPC)
+        return fh_transfer_step(t, -ENOSPC);
+    struct fh_fake_file *file = file_of(d, t->fd);
+    if (file)
+        return fh_transfer_step(t, file_result(d, file, t));
+    if (!disk_grow(d, (t->offset + t->moved + transfer_size(t)) / PAGE))
+        return fh_transfer_step(t, -ENOMEM);
+    if (in_pieces || t->moved > 0)
+        return fh_transfer_step(t, transfer_in_pieces(d, t, planned));
+    t->result = transfer_whole(d, t);
+    return true;
+}
+
 /* --- the backend --- */
 
 static void disk_ring(struct fh_fake_disk *d)
@@ -260,18 +319,22 @@ static void disk_ring(struct fh_fake_disk *d)
         (void)!write(d->io.event_fd, &one, sizeof(one));
 }
 
-/* `moved` counts the reaps to wait, `interrupted` marks a planned failure. */
+/* Until it is performed, `result` counts the reaps to wait, above the bit that marks a planned fault. */
 static void disk_submit(struct fh_io *io, struct fh_transfer *t)
 {
     struct fh_fake_disk *d = disk_of(io);
+    uint32_t reaps;
 
     d->transfers++;
-    t->moved = d->delay_max > 0 ? rng_below(&d->random, d->delay_max + 1) : 0;
+    bool planned = d->fail_at != 0 && (d->transfers == d->fail_at ||
+                                       (d->fail_from_there_on && d->transfers > d->fail_at));
+    reaps = d->delay_max > 0 ? (uint32_t)rng_below(&d->random, d->delay_max + 1) : 0;
     if (d->delay_next > 0)
-        t->moved = d->delay_next;
+        reaps = d->delay_next;
+    if (planned && d->plan == FH_PLAN_SLOW)
+        reaps = d->slow;
     d->delay_next = 0;
-    t->interrupted = d->fail_at != 0 && (d->transfers == d->fail_at ||
-                                         (d->fail_from_there_on && d->transfers > d->fail_at));
+    t->result = (int)(reaps * REAP) | (planned ? PLANNED : 0);
     fh_list_push_back(&d->pending, &t->link);
 }
 
@@ -286,8 +349,8 @@ static void disk_choose(struct fh_fake_disk *d, struct fh_list *due)
     for (struct fh_list *n = d->pending.next, *next; n != &d->pending; n = next) {
         struct fh_transfer *t = FH_CONTAINER_OF(n, struct fh_transfer, link);
         next = n->next;
-        if (t->moved > 0) {
-            t->moved--;
+        if (t->result >= REAP) {
+            t->result -= REAP;
             continue;
         }
         fh_list_remove(n);
@@ -311,8 +374,10 @@ static void disk_reap(struct fh_io *io)
     disk_choose(d, &due);
     while ((node = fh_list_pop(&due)) != NULL) {
         struct fh_transfer *t = FH_CONTAINER_OF(node, struct fh_transfer, link);
-        t->result = transfer_perform(d, t);
-        fh_io_finish(io, t);
+        if (transfer_perform(d, t))
+            fh_io_finish(io, t);
+        else
+            fh_list_push_back(&d->pending, &t->link);
     }
     disk_ring(d);
 }

@@ -28,6 +28,17 @@ enum fh_disk_fault {
     FH_DISK_FAULTS
 };
 
+/* What happens to the transfer `fail_at`; all but the first two are what fh_transfer_step makes good. */
+enum fh_disk_plan {
+    FH_PLAN_EIO,
+    FH_PLAN_ENOSPC,
+    FH_PLAN_EINTR,     /* nothing moved, to be tried again */
+    FH_PLAN_ALL_BUT_1, /* one byte is left over */
+    FH_PLAN_ONLY_1,    /* one byte is moved */
+    FH_PLAN_SLOW,      /* done after `slow` reaps */
+    FH_PLANS
+};
+
 struct fh_disk_page;
 
 /* A file with a size, as the exports have: what it holds now, and what a power cut would leave. Only
@@ -46,8 +57,10 @@ struct fh_fake_disk {
     uint32_t permille[FH_DISK_FAULTS]; /* of the transfers that it can happen to */
     bool next[FH_DISK_FAULTS];         /* happens to the next such transfer, once */
     bool dead[3];                      /* by enum fh_io_kind: every one fails with -EIO */
-    uint64_t fail_at;                  /* the transfer with this number (1 = first) fails; 0 none */
+    uint64_t fail_at;                  /* the transfer with this number (1 = first); 0 none */
     bool fail_from_there_on;           /* and all after it */
+    enum fh_disk_plan plan;            /* how it fails */
+    uint32_t slow;                     /* reaps */
     uint32_t delay_max;                /* reaps until a transfer is done, at random */
     uint32_t delay_next;               /* that many for the next transfer submitted, once */
     bool reorder;                      /* what is due in one reap is done in random order */

@@ -1,11 +1,12 @@
 /*
- * zone_rig: a zone over the fake disk, and its operations as calls that return when they are over.
+ * zone_rig: a zone over the fake disk or a real backend, and its operations as calls that return when they are over.
  */
 #ifndef FH_TESTS_ZONE_RIG_H
 #define FH_TESTS_ZONE_RIG_H
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ enum { ZONE_TURNS_MAX = 5000, ZONE_TENANT = 1, ZONE_CHUNK_ORDER = 3 };
 struct zone_rig {
     struct fh_zone zone;
     struct fh_fake_disk *disk;
+    struct fh_io *real; /* a backend that a test sets before it opens; NULL: the fake disk */
     struct rng keys;
     uint64_t now_ms;
     uint64_t fail_at; /* request for memory that fails during init; 0 = none */
@@ -25,6 +27,11 @@ struct zone_rig {
 };
 
 static const struct fh_cond any_time = {0};
+
+static inline struct fh_io *zone_io(const struct zone_rig *g)
+{
+    return g->real ? g->real : &g->disk->io;
+}
 
 /* Asked first in fh_zone_init, before any memory: so a failure can be planned there. */
 static inline void zone_rig_random(void *ctx, void *buf, size_t size)
@@ -44,15 +51,15 @@ static inline int zone_rig_init(struct zone_rig *g, uint64_t frames, uint64_t sl
 {
     g->keys = (struct rng){77};
     g->now_ms = 5000;
-    g->disk = fh_fake_disk_create(13);
-    cr_assert_not_null(g->disk);
+    g->disk = g->real ? NULL : fh_fake_disk_create(13);
+    cr_assert(g->real || g->disk);
     memset(&g->zone, 0xA5, sizeof(g->zone));
     return fh_zone_init(&g->zone,
                         &(struct fh_zone_opts){.memory_bytes = frames * FH_PAGE_SIZE,
                                                .chunk_order = ZONE_CHUNK_ORDER,
                                                .swap_bytes = slots * FH_PAGE_SIZE,
                                                .swap_dir = "/var/tmp",
-                                               .io = &g->disk->io,
+                                               .io = zone_io(g),
                                                .random = zone_rig_random,
                                                .random_ctx = g,
                                                .hold_max = hold_max},
@@ -73,14 +80,21 @@ static inline void zone_check(struct zone_rig *g)
 
 static inline bool zone_turn(struct zone_rig *g)
 {
+    struct pollfd ready = {.fd = zone_io(g)->event_fd, .events = POLLIN};
+
+    if (!g->disk) {
+        fh_io_flush(zone_io(g));
+        if (zone_io(g)->in_flight > 0)
+            (void)poll(&ready, 1, 100);
+    }
     return fh_zone_turn(&g->zone, g->now_ms += 10);
 }
 
 static inline void zone_quiet(struct zone_rig *g)
 {
-    for (uint32_t i = 0; i < ZONE_TURNS_MAX && g->disk->io.in_flight > 0; i++)
+    for (uint32_t i = 0; i < ZONE_TURNS_MAX && zone_io(g)->in_flight > 0; i++)
         (void)zone_turn(g);
-    cr_assert_eq(g->disk->io.in_flight, 0);
+    cr_assert_eq(zone_io(g)->in_flight, 0);
 }
 
 /* Nothing of anybody is left. */
@@ -112,7 +126,7 @@ static inline void zone_close(struct zone_rig *g)
     zone_check(g);
     fh_zone_fini(&g->zone);
     cr_assert_eq(g->zone.mem.used_bytes, 0);
-    fh_io_destroy(&g->disk->io);
+    fh_io_destroy(zone_io(g));
 }
 
 /* What a call came to, after as many turns as it takes. */
@@ -287,7 +301,7 @@ static inline void zone_press(struct zone_rig *g, bool on)
 static inline void zone_evict(struct zone_rig *g)
 {
     zone_press(g, true);
-    for (uint32_t i = 0; i < 200 && (g->zone.pager.mapped > 0 || g->disk->io.in_flight > 0); i++)
+    for (uint32_t i = 0; i < 200 && (g->zone.pager.mapped > 0 || zone_io(g)->in_flight > 0); i++)
         (void)zone_turn(g);
     zone_press(g, false);
 }
