@@ -110,7 +110,7 @@ static void budget_look_at_limit(struct fh_budget *b)
 static void budget_look_at_pressure(struct fh_budget *b)
 {
     struct fh_pressure_how how = {.threshold_permille = b->how.pressure_permille,
-                                  .least_bytes = b->configured / 1000 * b->how.least_permille,
+                                  .least_bytes = b->configured * b->how.least_permille / 1000,
                                   .most_bytes = b->bound};
     uint32_t permille = 0;
     bool known = fh_cgroup_pressure(b->how.root, &permille);

@@ -43,7 +43,8 @@
     X(ZONE, "zone", 0, true)                                                                       \
     X(CACHE, "cache", 0, true)                                                                     \
     X(ALIGN, "align", 0, true)                                                                     \
-    X(INITIAL, "initial", 0, true)
+    X(INITIAL, "initial", 0, true)                                                                 \
+    X(ADMIN, "admin", 0, true)
 
 enum fh_arg {
 #define FH_ARG_ENUM(name, word, letter, value) FH_ARG_##name,

@@ -86,6 +86,25 @@ static void info_memory(const json_t *d)
            fh_show_size(number_at(d, "objects.bytes")).text);
 }
 
+/* Only where there is something to say: memory is not what was asked for. */
+static void info_budget(const json_t *d)
+{
+    const char *state = text_at(json_object_get(d, "memory"), "budget_state");
+    uint64_t asked = number_at(d, "memory.configured_bytes");
+    uint64_t now = number_at(d, "memory.budget_bytes"), least = number_at(d, "memory.least_bytes");
+
+    if (asked == 0 || (now == asked && strcmp(state, "steady") == 0))
+        return;
+    printf("budget   %s: %s of %s asked for", state, fh_show_size(now).text,
+           fh_show_size(asked).text);
+    if (strcmp(state, "stopped") == 0)
+        printf("   what lives here needs %s", fh_show_size(least).text);
+    if (number_at(d, "memory.limit_bytes") > 0)
+        printf("   the control group allows %s",
+               fh_show_size(number_at(d, "memory.limit_bytes")).text);
+    putchar('\n');
+}
+
 static void info_below(const json_t *d)
 {
     uint64_t failed = number_at(d, "pages.failed"), bad = number_at(d, "swap.quarantined_bytes");
@@ -146,6 +165,7 @@ static void info_print(const json_t *d)
 {
     info_head(d);
     info_memory(d);
+    info_budget(d);
     info_below(d);
     info_faults(d);
     info_space(d);
