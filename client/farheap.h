@@ -204,6 +204,36 @@ FH_API fh_status fh_delete(fh_client *, const void *name, size_t name_size, cons
 FH_API fh_status fh_list(fh_client *, const void *prefix, size_t prefix_size, fh_list_fn *,
                          void *context);
 
+/* --- many in one call --- */
+
+/* One of many: what the call needs of it is filled in, the rest is ignored; the call sets what came
+ * of it. */
+typedef struct {
+    const void *name; /* by name */
+    size_t name_size;
+    fh_handle handle; /* readv, writev */
+    uint64_t offset;  /* readv, writev, get */
+    void *into;       /* readv, get: room for `size` bytes */
+    const void *from; /* writev, put: `size` bytes */
+    size_t size;      /* at most 64 MiB */
+    fh_status status; /* out */
+    size_t bytes;     /* out: read or got */
+    fh_info object;   /* out, but of readv and delete: handle, bytes, version */
+} fh_item;
+
+/*
+ * Each item is done as if it had been asked for alone: a read of one moment, a write or put whole or
+ * not at all; nothing holds for all of them together, and they take effect in any order. They
+ * travel together, as requests in flight, 512 at a time: the round trip is paid once. FH_OK: all
+ * succeeded; else the status of the first that failed, which has not kept the others from being
+ * tried. Each has the client's request timeout. `how` goes for each put.
+ */
+FH_API fh_status fh_readv(fh_client *, fh_item *items, size_t count);
+FH_API fh_status fh_writev(fh_client *, fh_item *items, size_t count);
+FH_API fh_status fh_get_many(fh_client *, fh_item *items, size_t count);
+FH_API fh_status fh_put_many(fh_client *, fh_item *items, size_t count, const fh_how *how);
+FH_API fh_status fh_delete_many(fh_client *, fh_item *items, size_t count);
+
 /* --- many at once --- */
 
 /* What a submitted request came to. */

@@ -94,6 +94,8 @@ void fh_request_expire(struct fh_client *);
  */
 void fh_request_tell(struct fh_req *);
 
+/* Waits for a quiet request, to its deadline; it can then be looked at and must be freed. */
+void fh_request_wait(struct fh_client *, struct fh_req *);
 /* Calls and waits; *answer is what it came to, its text the caller's. */
 fh_status fh_request_run(struct fh_client *, const struct fh_call *, uint32_t zone,
                          struct fh_answer *answer);

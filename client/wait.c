@@ -194,6 +194,12 @@ fh_status fh_ready(fh_client *c, int fd, int what)
     return fh_client_fail(c, FH_NOT_FOUND, "no connection of this client has descriptor %d", fd);
 }
 
+void fh_request_wait(struct fh_client *c, struct fh_req *req)
+{
+    (void)client_wait(c, req, -1);
+    fh_request_tell(req);
+}
+
 fh_status fh_request_run(struct fh_client *c, const struct fh_call *call, uint32_t zone,
                          struct fh_answer *answer)
 {
@@ -205,8 +211,7 @@ fh_status fh_request_run(struct fh_client *c, const struct fh_call *call, uint32
         answer->status = status;
         return status;
     }
-    (void)client_wait(c, req, -1);
-    fh_request_tell(req);
+    fh_request_wait(c, req);
     *answer = req->answer;
     req->answer.text = NULL;
     fh_req_free(req);

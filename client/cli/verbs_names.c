@@ -353,19 +353,28 @@ static int rm_tell(struct fh_tool *tool, size_t deleted, bool dry)
     return fh_tool_json(tool, out);
 }
 
+enum { RM_AT_ONCE = 256 };
+
 /* Somebody else may have deleted a name since it was listed: that is what was wanted. */
 static int rm_gathered(struct fh_tool *tool, const struct names *names)
 {
     size_t deleted = 0;
 
-    for (size_t i = 0; i < names->count; i++) {
-        const struct name_entry *e = &names->entries[i];
-        fh_status status = fh_delete(tool->client, e->name, e->name_size, NULL);
+    for (size_t done = 0; done < names->count;) {
+        fh_item items[RM_AT_ONCE] = {{0}};
+        size_t count = 0;
 
-        if (status == FH_OK)
-            deleted++;
-        else if (status != FH_NOT_FOUND)
-            return fh_tool_fail(tool, status, e->name);
+        for (; count < RM_AT_ONCE && done < names->count; count++, done++) {
+            items[count].name = names->entries[done].name;
+            items[count].name_size = names->entries[done].name_size;
+        }
+        (void)fh_delete_many(tool->client, items, count); /* each tells its own status */
+        for (size_t i = 0; i < count; i++) {
+            if (items[i].status == FH_OK)
+                deleted++;
+            else if (items[i].status != FH_NOT_FOUND)
+                return fh_tool_fail(tool, items[i].status, items[i].name);
+        }
     }
     return rm_tell(tool, deleted, false);
 }

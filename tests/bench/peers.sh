@@ -65,7 +65,7 @@ keys_of() { # so that every server holds all of them, and the caches of the mach
 start_all() {
     server_start "$FARHEAP_BUILD" --memory=768MiB --swap-size=512MiB --zones="$zones" --max-connections=2000
     trap cleanup EXIT
-    rivals_start 768 "$zones"
+    rivals_start 768 "$zones" -I 2m -c 2000 # objects of 1 MiB with their heads
     raw_port=$(free_port)
     "$FARHEAP_BUILD/tests/farheap-bench-wire" serve "$raw_port" &
     raw_pid=$!

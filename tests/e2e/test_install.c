@@ -103,6 +103,18 @@ Test(install, pkg_config_builds_the_example_against_the_archive)
     expect_hello("./hello");
 }
 
+Test(install, the_client_runs_in_a_libevent_loop)
+{
+    cr_assert_eq(shell("export PKG_CONFIG_PATH=$(cat pc)${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH} &&"
+                       " $CC $CFLAGS -Wall -Werror -std=c11"
+                       " $(pkg-config --cflags farheap libevent_core)"
+                       " $(dirname $EXAMPLE)/libevent.c -o loop"
+                       " $(pkg-config --libs farheap libevent_core) &&"
+                       " LD_LIBRARY_PATH=$(cat lib) ./loop \"$URL\" > said &&"
+                       " echo '100 objects put and got, 0 failures' | cmp - said"),
+                 0);
+}
+
 Test(install, cmake_builds_the_example_from_a_moved_prefix)
 {
     cr_assert_eq(

@@ -23,11 +23,11 @@ wait_for_port() {
     return 1
 }
 
-rivals_start() { # MEBIBYTES WORKERS
+rivals_start() { # MEBIBYTES WORKERS FLAG-OF-MEMCACHED...
     local as=()
     memcached_port=$(free_port)
     [[ $(id -u) != 0 ]] || as=(-u nobody)
-    memcached "${as[@]}" -l 127.0.0.1 -p "$memcached_port" -t "$2" -m "$1" &
+    memcached "${as[@]}" -l 127.0.0.1 -p "$memcached_port" -t "$2" -m "$1" "${@:3}" &
     memcached_pid=$!
     redis_port=$(free_port)
     redis-server --bind 127.0.0.1 --port "$redis_port" --save '' --appendonly no --daemonize no >/dev/null &
