@@ -16,7 +16,8 @@
  * could win.
  *
  * Invariants
- *   [I1] files lie in the order of their first pages and do not overlap
+ *   [I1] files lie in the order of their first pages and do not overlap; those that have ended are
+ *        in a list, since their pages may be other objects' by now
  *   [I2] `running` is the number of runs in flight and the sync, if one runs
  *   [I3] runs from write to done are in `writing`, no two of them with a page in common
  *   [I4] runs wait for a sync only while one runs
@@ -37,6 +38,7 @@ void fh_backing_init(struct fh_backing *b, struct fh_io *io, struct fh_mem *mem,
     b->io = io;
     b->mem = mem;
     b->journal = journal;
+    fh_list_init(&b->ended);
 }
 
 /* --- which file --- */
@@ -66,11 +68,24 @@ struct fh_file *fh_backing_find(const struct fh_backing *b, struct fh_page page)
     return f && page.v - f->first.v < f->pages ? f : NULL;
 }
 
+static bool file_is(const struct fh_file *f, struct fh_file_id id)
+{
+    return f->id.device == id.device && f->id.number == id.number;
+}
+
+static struct fh_file *ended_file(const struct fh_list *link)
+{
+    return (struct fh_file *)(void *)((char *)(uintptr_t)link - offsetof(struct fh_file, link));
+}
+
 struct fh_file *fh_backing_known(const struct fh_backing *b, struct fh_file_id id)
 {
     for (uint32_t i = 0; i < b->count; i++)
-        if (b->files[i]->id.device == id.device && b->files[i]->id.number == id.number)
+        if (file_is(b->files[i], id))
             return b->files[i];
+    for (const struct fh_list *l = b->ended.next; l != &b->ended; l = l->next)
+        if (file_is(ended_file(l), id))
+            return ended_file(l);
     return NULL;
 }
 
@@ -91,11 +106,13 @@ int fh_backing_open(struct fh_backing *b, const struct fh_file *like, struct fh_
                           .id = like->id,
                           .fd = like->fd,
                           .tenant = like->tenant,
+                          .may_write = like->may_write,
                           .writable = like->writable,
                           .journaled = like->journaled,
                           .tag = like->tag,
                           .opens = 1,
                           .backing = b};
+    fh_list_init(&f->link);
     fh_list_init(&f->writing);
     fh_list_init(&f->unsynced);
     fh_list_init(&f->in_sync);
@@ -108,11 +125,7 @@ int fh_backing_open(struct fh_backing *b, const struct fh_file *like, struct fh_
 
 static void file_close(struct fh_backing *b, struct fh_file *f)
 {
-    uint32_t place = files_until(b, f->first) - 1;
-
-    FH_ASSERT(b->files[place] == f);
-    b->count--;
-    memmove(b->files + place, b->files + place + 1, (b->count - place) * sizeof(b->files[0]));
+    fh_list_remove(&f->link);
     close(f->fd);
     fh_mem_give(b->mem, f, sizeof(*f));
 }
@@ -127,7 +140,13 @@ static void file_leave(struct fh_file *f)
 
 void fh_backing_end(struct fh_backing *b, struct fh_file *f)
 {
+    uint32_t place = files_until(b, f->first) - 1;
+
     FH_ASSERT(!f->ended);
+    FH_ASSERT(b->files[place] == f);
+    b->count--;
+    memmove(b->files + place, b->files + place + 1, (b->count - place) * sizeof(b->files[0]));
+    fh_list_push_back(&b->ended, &f->link);
     f->ended = true;
     if (f->running == 0)
         file_close(b, f);
@@ -137,8 +156,9 @@ void fh_backing_fini(struct fh_backing *b)
 {
     while (b->count > 0) {
         FH_ASSERT(b->files[b->count - 1]->running == 0);
-        file_close(b, b->files[b->count - 1]);
+        fh_backing_end(b, b->files[b->count - 1]);
     }
+    FH_ASSERT(fh_list_is_empty(&b->ended));
 }
 
 /* --- both ways --- */
@@ -243,16 +263,19 @@ void fh_backing_read(struct fh_backing *b, struct fh_file_run *run)
 
 /* --- write --- */
 
+struct fh_file_run *fh_file_writer(const struct fh_file *f, uint64_t first, uint64_t count)
+{
+    for (struct fh_list *l = f->writing.next; l != &f->writing; l = l->next) {
+        struct fh_file_run *run = FH_CONTAINER_OF(l, struct fh_file_run, writing);
+        if (first < run->first + run->count && run->first < first + count)
+            return run;
+    }
+    return NULL;
+}
+
 bool fh_file_is_writing(const struct fh_file *f, uint64_t first, uint64_t count)
 {
-    for (const struct fh_list *l = f->writing.next; l != &f->writing; l = l->next) {
-        const struct fh_file_run *run =
-            (const struct fh_file_run *)(const void *)((const char *)l -
-                                                       offsetof(struct fh_file_run, writing));
-        if (first < run->first + run->count && run->first < first + count)
-            return true;
-    }
-    return false;
+    return fh_file_writer(f, first, count) != NULL;
 }
 
 static void write_end(struct fh_file_run *run, int status)
@@ -415,8 +438,14 @@ bool fh_backing_check(const struct fh_backing *b, FILE *why)
         if (waits && !f->sync_running)
             fh_report(&r, "[I4] file at page %" PRIx64 ": writes wait for a sync that does not run",
                       f->first.v);
-        if (f->ended && f->running == 0)
-            fh_report(&r, "[I2] file at page %" PRIx64 ": ended, idle and open", f->first.v);
+        if (f->ended)
+            fh_report(&r, "[I1] file at page %" PRIx64 ": ended, but found", f->first.v);
+    }
+    for (const struct fh_list *l = b->ended.next; l != &b->ended; l = l->next) {
+        check_writing(ended_file(l), &r);
+        if (!ended_file(l)->ended || ended_file(l)->running == 0)
+            fh_report(&r, "[I2] file at page %" PRIx64 ": ended, idle and open",
+                      ended_file(l)->first.v);
     }
     return r.broken == 0;
 }

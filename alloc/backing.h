@@ -45,14 +45,16 @@ struct fh_file {
     int fd;
     uint32_t tenant;
     uint32_t opens;   /* how often its owner was asked for it; backing does not look at it */
+    bool may_write;   /* the descriptor can; backing does not look at it */
     bool writable;    /* runs may be written */
     bool journaled;   /* written through the journal first */
-    bool ended;       /* its pages are gone: it closes when nothing is in flight */
+    bool ended;       /* its pages are gone: it closes when nothing is in flight [I1] */
     int error;        /* of a failed sync; final */
     uint32_t running; /* runs in flight, and a sync [I2] */
     uint64_t tag;     /* the owner's; backing does not look at it */
     /* below: backing's own */
     struct fh_backing *backing;
+    struct fh_list link;     /* among the ended */
     struct fh_list writing;  /* runs from write to done [I3] */
     struct fh_list unsynced; /* of them: written, not covered by a sync yet */
     struct fh_list in_sync;  /* of them: covered by the sync that runs */
@@ -89,7 +91,7 @@ struct fh_backing_journal {
 };
 
 struct fh_backing_stats {
-    uint64_t files;                     /* open now */
+    uint64_t files;                     /* open now, but for those that have ended */
     uint64_t read_pages, written_pages; /* so far */
     uint64_t syncs, io_errors;          /* so far */
 };
@@ -100,6 +102,7 @@ struct fh_backing {
     const struct fh_backing_journal *journal; /* NULL: no file is journaled */
     struct fh_file *files[FH_FILES_MAX];      /* by first page [I1] */
     uint32_t count;
+    struct fh_list ended; /* not closed yet */
     struct fh_backing_stats stats;
 };
 
@@ -110,7 +113,7 @@ void fh_backing_fini(struct fh_backing *);
 
 /*
  * The pages from `like->first` on lie in this file from now on. Of `like` the fields first,
- * size_bytes, id, fd, tenant, writable, journaled and tag count. The descriptor is backing's, but
+ * size_bytes, id, fd, tenant, may_write, writable, journaled and tag count. The descriptor is backing's, but
  * not after an error. No two files share a page of the space. *out is untouched on error.
  */
 FH_CHECKED int fh_backing_open(struct fh_backing *, const struct fh_file *like,
@@ -125,7 +128,9 @@ struct fh_file *fh_backing_known(const struct fh_backing *, struct fh_file_id);
 
 /* Reads a run. A page that fails is read once more, alone; then its bytes are zeroed. */
 void fh_backing_read(struct fh_backing *, struct fh_file_run *);
-/* Whether a run of the file that touches these pages is being written: then no other may be. */
+/* A run that is being written and touches these pages, or NULL. */
+struct fh_file_run *fh_file_writer(const struct fh_file *, uint64_t first, uint64_t count);
+/* Whether there is one: then no other may be written. */
 bool fh_file_is_writing(const struct fh_file *, uint64_t first, uint64_t count);
 /* Writes a run and makes it safe. The file is writable, without error, and these pages of it are
  * not being written. */

@@ -35,10 +35,11 @@ struct fh_frame_record {
     uint64_t refs : 20; /* 0 = free */
     uint64_t queue : 2; /* enum fh_queue */
     uint64_t freq : 2;  /* touches since it was last looked at, at most 3 */
-    uint64_t dirty : 1; /* no valid copy in a slot */
-    uint64_t busy : 1;  /* being written to swap or filled from it */
-    uint64_t spare : 2;
-    uint32_t next, prev; /* in its queue; of a frame being filled, next is the operation */
+    uint64_t dirty : 1; /* no valid copy in a slot or file */
+    uint64_t busy : 1;  /* being written out or filled */
+    uint64_t file : 1;  /* the page of a file: dirty or not, it has no slot */
+    uint64_t spare : 1;
+    uint32_t next, prev; /* in its queue; of a busy frame, next is the operation */
 };
 _Static_assert(sizeof(struct fh_frame_record) == 16, "engine budget: 16 B per frame");
 

@@ -181,7 +181,7 @@ static int mutation_step(struct fh_call *call)
     if ((rc = fh_zone_resolve(m->zone, &m->ref, &number, &block)) != 0)
         return rc;
     struct fh_object *o = fh_objects_at(&m->zone->objects, number);
-    if ((rc = fh_zone_may_change(o, &m->cond)) != 0)
+    if ((rc = fh_zone_may_change(m->zone, o, &m->cond)) != 0)
         return rc;
     if ((rc = mutation_apply(m, number)) != 0)
         return rc;

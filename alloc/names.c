@@ -177,6 +177,8 @@ int fh_zone_publish(struct fh_zone *z, const struct fh_ref *ref, const void *nam
         return rc;
     if (fh_zone_name(z, number).size > 0)
         return -ECANCELED;
+    if (fh_zone_file_of(z, fh_objects_at(&z->objects, number)))
+        return -EOPNOTSUPP;
     if ((rc = fh_zone_may_name(z, ref->tenant, name, name_size, cond, &before)) != 0)
         return rc;
     if ((rc = fh_zone_give_name(z, number, name, name_size, before, ttl_ms)) != 0)

@@ -13,15 +13,18 @@
  *                                                              |   tag does not hold
  *                                                              +---------------> FAILED
  *
+ * Pages of files have their own way out and in: pager_files.c.
+ *
  * Entries that name one frame lie in one ring (rings.h) and carry the same slot, or none. The
  * record of a frame names one of their pages; when that one leaves, another takes its place.
  *
  * Invariants
  *   [I1] refs of a frame == entries that name it + operations on it + holds of it
  *   [I2] the page in a frame's record has an entry that names the frame; none: no entry does
- *   [I3] a mapped frame is dirty if and only if its entries carry no slot
+ *   [I3] a mapped frame without a file is dirty if and only if its entries carry no slot; one of a
+ *        file never has a slot
  *   [I4] a mapped frame that is not busy is in exactly one queue; no other frame is in any
- *   [I5] mapped, retained, storing and reserved are what a recount gives
+ *   [I5] mapped, retained, file_clean, file_dirty, storing and reserved are what a recount gives
  *   [I6] references of a slot == entries that carry it + operations on it
  *   [I7] live + claimed <= frames + usable slots - 2 * hold_max when new content is admitted, so a
  *        victim always finds a slot: with f frames free and none clean, live - (N - f) slots are
@@ -35,6 +38,8 @@
 
 #include "bits.h"
 #include "pager_private.h"
+
+static const struct fh_slot no_slot = {0};
 
 static int pager_init_frames(struct fh_pager *p)
 {
@@ -97,6 +102,7 @@ int fh_pager_init(struct fh_pager *p, const struct fh_pager_opts *o)
         goto out_table;
     if ((rc = fh_swap_init(&p->swap, &o->swap)) != 0)
         goto out_ops;
+    fh_backing_init(&p->backing, o->swap.io, o->mem, o->journal);
     fh_fifo_init(&p->fifo, &p->frames);
     p->ops_free_count = FH_PAGER_OPS;
     for (uint32_t i = 0; i < FH_PAGER_OPS; i++)
@@ -115,6 +121,7 @@ out_frames:
 void fh_pager_fini(struct fh_pager *p)
 {
     FH_ASSERT(p->ops_free_count == FH_PAGER_OPS);
+    fh_backing_fini(&p->backing);
     fh_swap_fini(&p->swap);
     fh_mem_unmap(p->opts.mem, p->ops, FH_PAGER_OPS * sizeof(*p->ops));
     fh_pagetable_fini(&p->table);
@@ -154,6 +161,14 @@ uint32_t fh_pager_names(const struct fh_pager *p, struct fh_frame frame)
     return count;
 }
 
+/* The count that the frame is in, if it is not dirty memory, which has none. */
+static uint64_t *pager_kind(struct fh_pager *p, const struct fh_frame_record *r)
+{
+    if (!r->file)
+        return &p->retained;
+    return r->dirty ? &p->file_dirty : &p->file_clean;
+}
+
 void fh_pager_map_frame(struct fh_pager *p, struct fh_frame frame, bool dirty, bool epoch_known,
                         uint32_t epoch)
 {
@@ -161,18 +176,19 @@ void fh_pager_map_frame(struct fh_pager *p, struct fh_frame frame, bool dirty, b
 
     r->dirty = dirty;
     p->mapped++;
-    p->retained += !dirty;
+    *pager_kind(p, r) += r->file || !dirty;
     fh_fifo_insert(&p->fifo, frame, epoch_known, epoch);
 }
 
-static void pager_unmap_frame(struct fh_pager *p, struct fh_frame frame)
+void fh_pager_unmap_frame(struct fh_pager *p, struct fh_frame frame)
 {
     struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
 
     fh_fifo_remove(&p->fifo, frame);
     p->mapped--;
-    p->retained -= !r->dirty;
+    *pager_kind(p, r) -= r->file || !r->dirty;
     r->dirty = 0;
+    r->file = 0;
     r->page = FH_PAGE_NONE;
 }
 
@@ -183,12 +199,14 @@ static void pager_unname(struct fh_pager *p, struct fh_page page, struct fh_entr
     struct fh_frame frame = fh_entry_frame(was);
     struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
 
+    if (r->file && fh_backing_find(&p->backing, page))
+        fh_pager_unfile(p, frame);
     if (r->page == page.v) {
         struct fh_names_walk walk = {0};
         if (r->refs > 1 && fh_pager_next_name(p, frame, &walk))
             r->page = walk.page.v & FH_PAGE_NONE;
         else if (fh_entry_state(was) == FH_PAGE_FRAME)
-            pager_unmap_frame(p, frame);
+            fh_pager_unmap_frame(p, frame);
         else
             r->page = FH_PAGE_NONE;
     }
@@ -215,17 +233,33 @@ static void pager_map(struct fh_pager *p, struct fh_page page, struct fh_frame f
 {
     fh_pagetable_set(&p->table, page, fh_entry_make(FH_PAGE_FRAME, frame.v, (struct fh_slot){0}));
     fh_frames_record(&p->frames, frame)->page = page.v & FH_PAGE_NONE;
+    fh_frames_record(&p->frames, frame)->file = fh_backing_find(&p->backing, page) != NULL;
     fh_pager_map_frame(p, frame, true, false, 0);
 }
 
 /* --- writing --- */
 
-/* A write in place makes the copy in the slot worthless. */
+/* The page has no bytes anywhere that a writer of all or a reader would need. */
+static bool entry_is_zero(struct fh_entry e)
+{
+    return fh_entry_state(e) == FH_PAGE_NOTHING || fh_entry_state(e) == FH_PAGE_ZERO;
+}
+
+/* A write in place makes the copy in the slot or file worthless. */
 static void pager_dirty(struct fh_pager *p, struct fh_frame frame)
 {
+    struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
+
     fh_fifo_touch(&p->fifo, frame);
-    if (!fh_frames_record(&p->frames, frame)->dirty)
+    if (r->dirty)
+        return;
+    if (!r->file) {
         fh_pager_unretain(p, frame);
+        return;
+    }
+    r->dirty = 1;
+    p->file_clean--;
+    p->file_dirty++;
 }
 
 /* Fills what a write of [from, to) does not cover in a new frame. */
@@ -253,7 +287,7 @@ static uint8_t *pager_writable(struct fh_pager *p, struct fh_page page, uint32_t
         pager_dirty(p, fh_entry_frame(e));
         return fh_region_bytes(&p->region, fh_entry_frame(e));
     }
-    FH_ASSERT(in_frame || whole || fh_entry_state(e) == FH_PAGE_NOTHING);
+    FH_ASSERT(in_frame || whole || entry_is_zero(e));
 
     struct fh_frame frame = fh_frames_take(&p->frames);
     FH_ASSERT(frame.v != FH_FRAME_NONE.v);
@@ -261,7 +295,7 @@ static uint8_t *pager_writable(struct fh_pager *p, struct fh_page page, uint32_t
     pager_fill_rest(p, bytes, in_frame ? fh_region_bytes(&p->region, fh_entry_frame(e)) : NULL,
                     from, to);
     p->faults_copy += in_frame;
-    p->faults_first_write += fh_entry_state(e) == FH_PAGE_NOTHING;
+    p->faults_first_write += entry_is_zero(e);
     pager_drop(p, page);
     pager_map(p, page, frame);
     return bytes;
@@ -283,6 +317,16 @@ void fh_pager_write(struct fh_pager *p, struct fh_addr start, const void *body, 
     }
 }
 
+/* Pages of a file become zeros that the file does not know of; other pages NOTHING. */
+static void pager_zero_pages(struct fh_pager *p, struct fh_page first, uint64_t count)
+{
+    fh_pager_discard(p, first, count);
+    if (!fh_backing_find(&p->backing, first))
+        return;
+    for (uint64_t i = 0; i < count; i++)
+        fh_pagetable_set(&p->table, fh_page_add(first, i), fh_entry_make(FH_PAGE_ZERO, 0, no_slot));
+}
+
 void fh_pager_zero(struct fh_pager *p, struct fh_addr start, uint64_t size)
 {
     while (size > 0) {
@@ -292,8 +336,8 @@ void fh_pager_zero(struct fh_pager *p, struct fh_addr start, uint64_t size)
 
         if (in_page == 0 && size >= FH_PAGE_SIZE) {
             part = size & ~(uint64_t)(FH_PAGE_SIZE - 1);
-            fh_pager_discard(p, page, part >> FH_PAGE_SHIFT);
-        } else if (fh_entry_state(fh_pagetable_get(&p->table, page)) != FH_PAGE_NOTHING) {
+            pager_zero_pages(p, page, part >> FH_PAGE_SHIFT);
+        } else if (!entry_is_zero(fh_pagetable_get(&p->table, page))) {
             memset(pager_writable(p, page, in_page, in_page + (uint32_t)part) + in_page, 0, part);
         }
         start.v += part;
@@ -310,7 +354,7 @@ void fh_pager_peek(const struct fh_pager *p, struct fh_addr start, void *out, ui
         uint64_t part = fh_min_u64(size, FH_PAGE_SIZE - in_page);
         struct fh_entry e = fh_pagetable_get(&p->table, fh_page_of_addr(start));
 
-        if (fh_entry_state(e) == FH_PAGE_NOTHING) {
+        if (entry_is_zero(e)) {
             memset(to, 0, part);
         } else {
             FH_ASSERT(fh_entry_state(e) == FH_PAGE_FRAME);
@@ -358,6 +402,11 @@ static void pager_move_entry(struct fh_pager *p, struct fh_page from, struct fh_
     struct fh_frame_record *r = fh_frames_record(&p->frames, fh_entry_frame(e));
     if (r->page == from.v)
         r->page = to.v & FH_PAGE_NONE;
+    if (state != FH_PAGE_FRAME || !fh_backing_find(&p->backing, to))
+        return;
+    if (!r->dirty)
+        fh_pager_unretain(p, fh_entry_frame(e));
+    fh_pager_make_file(p, fh_entry_frame(e));
 }
 
 void fh_pager_move(struct fh_pager *p, struct fh_page from, struct fh_page to, uint64_t count)
@@ -365,7 +414,7 @@ void fh_pager_move(struct fh_pager *p, struct fh_page from, struct fh_page to, u
     struct fh_page end = fh_page_add(from, count);
     struct fh_page page = fh_pagetable_next(&p->table, from, end);
 
-    fh_pager_discard(p, to, count);
+    pager_zero_pages(p, to, count);
     for (; page.v < end.v; page = fh_pagetable_next(&p->table, fh_page_add(page, 1), end))
         pager_move_entry(p, page, fh_page_add(to, page.v - from.v));
     fh_rings_moved(&p->rings, from, to, count);
@@ -383,7 +432,7 @@ static int pager_may_view(const struct fh_pager *p, struct fh_page first, uint64
         enum fh_page_state state = fh_entry_state(e);
         if (state == FH_PAGE_FAILED)
             return -EBADMSG;
-        if (state != FH_PAGE_SLOT &&
+        if ((state == FH_PAGE_FRAME || state == FH_PAGE_READING) &&
             fh_frames_record(&p->frames, fh_entry_frame(e))->refs >= FH_FRAME_REFS_MAX)
             return -EBUSY;
     }
@@ -403,7 +452,7 @@ int fh_pager_view(struct fh_pager *p, struct fh_view *view, struct fh_page origi
         return rc;
     for (; page.v < end.v; page = fh_pagetable_next(&p->table, fh_page_add(page, 1), end)) {
         struct fh_entry e = fh_pagetable_get(&p->table, page);
-        if (fh_entry_state(e) != FH_PAGE_SLOT)
+        if (fh_entry_state(e) == FH_PAGE_FRAME || fh_entry_state(e) == FH_PAGE_READING)
             fh_frames_hold(&p->frames, fh_entry_frame(e));
         if (fh_entry_slot(e).v != 0) {
             bool taken = fh_swap_slot_take(&p->swap, fh_entry_slot(e));
@@ -424,12 +473,12 @@ void fh_pager_unview(struct fh_pager *p, struct fh_view *view)
 
 /* --- capacity --- */
 
-/* Different pages that exist, in a frame or a slot. */
+/* Different pages that exist, in a frame or a slot; a clean one of a file exists in the file. */
 uint64_t fh_pager_live(const struct fh_pager *p)
 {
     uint64_t used = p->swap.slots.stats.used;
     uint64_t doubled = p->retained + p->storing; /* their page is in a frame as well */
-    return p->mapped + (used > doubled ? used - doubled : 0);
+    return p->mapped - p->file_clean + (used > doubled ? used - doubled : 0);
 }
 
 uint64_t fh_pager_capacity(const struct fh_pager *p, uint64_t frames)
@@ -471,6 +520,7 @@ struct fh_page_op *fh_pager_op_take(struct fh_pager *p)
     op->pager = p;
     op->in_use = true;
     op->owner = NULL;
+    op->ended = NULL;
     op->run.count = 0;
     fh_list_init(&op->waits);
     return op;
@@ -500,11 +550,11 @@ void fh_pager_evict(struct fh_pager *p, struct fh_frame frame, struct fh_slot sl
             pager_name_slot(p, slot);
         fh_pagetable_set(&p->table, walk.page, fh_entry_make(FH_PAGE_SLOT, epoch, slot));
         if (fh_frames_record(&p->frames, frame)->refs == 1)
-            pager_unmap_frame(p, frame);
+            fh_pager_unmap_frame(p, frame);
         fh_pager_unref(p, frame);
     }
     if (fh_frames_record(&p->frames, frame)->refs > 0)
-        pager_unmap_frame(p, frame);
+        fh_pager_unmap_frame(p, frame);
 }
 
 void fh_pager_retain(struct fh_pager *p, struct fh_frame frame, struct fh_slot slot)
@@ -528,6 +578,7 @@ void fh_pager_unretain(struct fh_pager *p, struct fh_frame frame)
     struct fh_names_walk walk = {0};
 
     FH_ASSERT(!r->dirty);
+    FH_ASSERT(!r->file);
     while (fh_pager_next_name(p, frame, &walk)) {
         fh_pagetable_set(&p->table, walk.page, fh_entry_make(FH_PAGE_FRAME, frame.v, none));
         fh_swap_slot_give(&p->swap, fh_entry_slot(walk.entry));
@@ -546,6 +597,10 @@ void fh_pager_forget(struct fh_pager *p, struct fh_frame frame)
 {
     uint32_t left = fh_pager_names(p, frame);
 
-    while (left-- > 0)
-        pager_drop(p, (struct fh_page){fh_frames_record(&p->frames, frame)->page});
+    while (left-- > 0) {
+        struct fh_page page = {fh_frames_record(&p->frames, frame)->page};
+        pager_drop(p, page);
+        if (fh_pager_file_of(p, page, NULL)) /* of a view of a file: NOTHING is something else */
+            fh_pagetable_set(&p->table, page, fh_entry_make(FH_PAGE_ZERO, 0, no_slot));
+    }
 }

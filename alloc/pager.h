@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <sys/uio.h>
 
+#include "backing.h"
 #include "fifo.h"
 #include "frames.h"
 #include "ids.h"
@@ -55,18 +56,29 @@ struct fh_pager_opts {
     uint32_t hold_max;    /* pages one request may hold; at most FH_HOLD_MAX. Tests use 2 */
     uint32_t free_min;    /* frames: below, requests that need frames wait in the line */
     struct fh_swap_opts swap;
+    const struct fh_backing_journal *journal; /* of files; may be NULL */
 };
 
-/* Pages being read from swap for somebody, or written to it. Each frame's record leads to its page.
- */
+enum fh_page_op_kind {
+    FH_PAGE_OP_LOAD,
+    FH_PAGE_OP_STORE,
+    FH_PAGE_OP_FILE_LOAD,
+    FH_PAGE_OP_FILE_STORE
+};
+
+/* Pages being read from swap or a file for somebody, or written there. Each frame's record leads to
+ * its page. */
 struct fh_page_op {
-    struct fh_swap_run run;
+    enum fh_page_op_kind kind;
+    struct fh_swap_run run;  /* of a file's: only count and status */
+    struct fh_file_run file; /* of a file's */
     struct fh_pager *pager;
-    void *owner;                             /* of a store: who evicts */
-    struct fh_frame frames[FH_SWAP_RUN_MAX]; /* a reference each */
-    uint32_t epochs[FH_SWAP_RUN_MAX];        /* of a load: when the page had been evicted */
-    struct fh_list waits; /* of a load: struct fh_hold_wait, one per hold that waits */
-    struct fh_list link;  /* among the free operations */
+    void *owner; /* of a store: who evicts; NULL: the pages stay, clean */
+    void (*ended)(struct fh_page_op *, uint32_t gone); /* of a file's store: tells the owner */
+    struct fh_frame frames[FH_SWAP_RUN_MAX];           /* a reference each */
+    uint32_t epochs[FH_SWAP_RUN_MAX]; /* of a load: when the page had been evicted */
+    struct fh_list waits;             /* struct fh_hold_wait, one per hold that waits for its end */
+    struct fh_list link;              /* among the free operations */
     bool in_use;
 };
 
@@ -126,6 +138,7 @@ struct fh_pager {
     struct fh_frames frames;
     struct fh_pagetable table;
     struct fh_swap swap;
+    struct fh_backing backing;
     struct fh_fifo fifo;
     struct fh_rings rings;
     struct fh_line line;
@@ -135,26 +148,32 @@ struct fh_pager {
     int refusing;      /* what a call is told that would have to wait in the line; 0 = it waits */
     uint64_t mapped;   /* frames named by an entry [I5] */
     uint64_t retained; /* of them, with a slot that holds the same bytes */
-    uint64_t storing;  /* slots being written; their pages are still in frames */
+    uint64_t file_clean, file_dirty; /* of them, pages of files */
+    uint64_t storing;                /* slots being written; their pages are still in frames */
     struct fh_page_op *ops;
     struct fh_list ops_free;
     uint32_t ops_free_count;
-    uint64_t faults_first_write, faults_swap, faults_copy, pages_lost, copied_bytes;
+    bool again; /* a call gave way to others and can go on at once */
+    uint64_t faults_first_write, faults_swap, faults_file, faults_copy, pages_lost, copied_bytes;
 };
 
 struct fh_page_counts {
-    uint64_t frame, swap, nothing, failed; /* READING counts as swap */
+    uint64_t frame, swap, file, nothing, failed; /* READING counts as where it is read from */
+    uint64_t dirty;                              /* of a file: what the file does not have yet */
 };
 
 struct fh_pager_stats {
-    uint64_t frames_total, frames_free, frames_dirty, frames_clean, frames_held;
-    uint64_t pages_frame, pages_slot, pages_reading, pages_failed;
-    uint64_t faults_first_write, faults_swap, faults_copy_on_write; /* so far */
-    uint64_t pages_lost;                                            /* so far: a tag did not hold */
+    uint64_t frames_total, frames_free, frames_held;
+    uint64_t frames_dirty, frames_clean; /* of memory without a file */
+    uint64_t frames_file_dirty, frames_file_clean;
+    uint64_t pages_frame, pages_slot, pages_file, pages_reading, pages_failed;
+    uint64_t faults_first_write, faults_swap, faults_file, faults_copy_on_write; /* so far */
+    uint64_t pages_lost; /* so far: a tag did not hold */
     uint64_t parked_now, parked_total;
     uint64_t live, capacity; /* pages that exist; that can exist in frames and slots */
     struct fh_budget_stats budget;
     struct fh_swap_stats swap;
+    struct fh_backing_stats backing;
 };
 
 /* Before the first use: it holds nothing. */
@@ -264,8 +283,43 @@ void fh_pager_set_memory(struct fh_pager *, uint64_t bytes, bool warm);
 /* One slice of it: at most 64 frames are moved. True when another would find work at once. */
 bool fh_pager_budget_turn(struct fh_pager *);
 
+/* --- pages of files --- */
+
+/*
+ * The file a page lies in, and which page of it that is; NULL: it lies in none. A page of a view
+ * lies where the one it mirrors does.
+ */
+struct fh_file *fh_pager_file_of(const struct fh_pager *, struct fh_page, uint64_t *place);
+/*
+ * Writes back what the file does not have yet of the pages from *cursor to end, and waits until it
+ * is safe. -EINPROGRESS: parked; call it again with the same cursor. -EIO, -ENOSPC, ...: the file
+ * refused; what it did not take stays dirty. -EBADMSG: a page of it was lost in swap.
+ */
+FH_CHECKED int fh_pager_sync(struct fh_pager *, struct fh_call *, struct fh_hold *,
+                             struct fh_file *, struct fh_page *cursor, struct fh_page end);
+
+/* Dirty pages of files on their way out of memory, in no order. */
+struct fh_writeback {
+    struct fh_writeback_page {
+        struct fh_file *file;
+        uint64_t place;
+        struct fh_frame frame;
+    } pages[FH_FILE_RUN_MAX];
+    uint32_t count;
+};
+/* Adds the dirty frame of a file's page; false: it cannot be written to its file now. */
+bool fh_writeback_add(struct fh_writeback *, const struct fh_pager *, struct fh_frame);
+/* Starts to write them, in runs, for `owner`; returns how many. Those not started are in the newest
+ * place of main again. */
+uint32_t fh_pager_write_back(struct fh_pager *, struct fh_writeback *, void *owner,
+                             void (*ended)(struct fh_page_op *, uint32_t gone));
+/* Every entry that names the clean frame of a file's page becomes FILE; those references go. */
+void fh_pager_evict_file(struct fh_pager *, struct fh_frame);
+
 /* --- for reclaim --- */
 
+/* Who waits for the operation is told that it is over. */
+void fh_pager_op_wake(struct fh_page_op *);
 /* An operation, or NULL when too many are in flight; op_give takes it back. */
 struct fh_page_op *fh_pager_op_take(struct fh_pager *);
 void fh_pager_op_give(struct fh_pager *, struct fh_page_op *);

@@ -15,7 +15,7 @@ struct recount {
     struct fh_report report;
     uint32_t *frame_refs; /* by frame */
     uint32_t *slot_refs;  /* by slot */
-    uint64_t mapped, retained, storing, reserved;
+    uint64_t mapped, retained, file_clean, file_dirty, storing, reserved;
 };
 
 static void count_slot(struct recount *c, struct fh_slot slot)
@@ -54,9 +54,12 @@ static void count_operations(struct recount *c)
     for (uint32_t i = 0; i < FH_PAGER_OPS; i++) {
         const struct fh_page_op *op = &c->p->ops[i];
         for (uint32_t k = 0; op->in_use && k < op->run.count; k++) {
-            count_frame(c, op->frames[k]);
-            count_slot(c, (struct fh_slot){op->run.first.v + k});
-            c->storing += op->owner != NULL;
+            bool swap = op->kind == FH_PAGE_OP_LOAD || op->kind == FH_PAGE_OP_STORE;
+            if (op->frames[k].v != FH_FRAME_NONE.v)
+                count_frame(c, op->frames[k]);
+            if (swap)
+                count_slot(c, (struct fh_slot){op->run.first.v + k});
+            c->storing += op->kind == FH_PAGE_OP_STORE;
         }
     }
 }
@@ -90,8 +93,13 @@ static void check_mapped_frame(struct recount *c, uint32_t i)
     if (filling)
         return;
     c->mapped++;
-    c->retained += !r->dirty;
-    if ((fh_entry_slot(e).v == 0) != r->dirty)
+    c->retained += !r->file && !r->dirty;
+    c->file_clean += r->file && !r->dirty;
+    c->file_dirty += r->file && r->dirty;
+    if (r->file != fh_pager_is_of_file(c->p, (struct fh_frame){i}))
+        fh_report(&c->report, "[F1] frame %u: file %u, but the file's page is elsewhere", i,
+                  (unsigned)r->file);
+    if ((fh_entry_slot(e).v == 0) != (r->dirty || r->file))
         fh_report(&c->report, "[I3] frame %u: dirty %u, slot %u", i, (unsigned)r->dirty,
                   fh_entry_slot(e).v);
     if ((r->queue == FH_QUEUE_NONE) != r->busy)
@@ -140,6 +148,8 @@ static void check_pager(struct recount *c)
     check_slots(c);
     check_sum(c, "mapped", c->p->mapped, c->mapped);
     check_sum(c, "retained", c->p->retained, c->retained);
+    check_sum(c, "file_clean", c->p->file_clean, c->file_clean);
+    check_sum(c, "file_dirty", c->p->file_dirty, c->file_dirty);
     check_sum(c, "storing", c->p->storing, c->storing);
     check_sum(c, "reserved", c->p->reserved, c->reserved);
     fh_pager_budget_check(c->p, &c->report);
@@ -154,6 +164,7 @@ bool fh_pager_check(const struct fh_pager *p, FILE *why)
     parts = fh_fifo_check(&p->fifo, why) && parts;
     parts = fh_swap_check(&p->swap, why) && parts;
     parts = fh_rings_check(&p->rings, why) && parts;
+    parts = fh_backing_check(&p->backing, why) && parts;
     parts = fh_line_check(&p->line, why) && parts;
     c.frame_refs = calloc(p->frames.span, sizeof(*c.frame_refs));
     c.slot_refs = calloc((size_t)p->swap.slots.total + 1, sizeof(*c.slot_refs));
@@ -174,15 +185,19 @@ void fh_pager_stats(const struct fh_pager *p, struct fh_pager_stats *out)
     *out = (struct fh_pager_stats){
         .frames_total = total,
         .frames_free = p->frames.free,
-        .frames_dirty = p->mapped - p->retained,
+        .frames_dirty = p->mapped - p->retained - p->file_clean - p->file_dirty,
+        .frames_file_clean = p->file_clean,
+        .frames_file_dirty = p->file_dirty,
         .frames_clean = p->retained,
         .frames_held = used - p->mapped,
         .pages_frame = p->table.counts[FH_PAGE_FRAME],
         .pages_slot = p->table.counts[FH_PAGE_SLOT],
+        .pages_file = p->table.counts[FH_PAGE_FILE],
         .pages_reading = p->table.counts[FH_PAGE_READING],
         .pages_failed = p->table.counts[FH_PAGE_FAILED],
         .faults_first_write = p->faults_first_write,
         .faults_swap = p->faults_swap,
+        .faults_file = p->faults_file,
         .faults_copy_on_write = p->faults_copy,
         .pages_lost = p->pages_lost,
         .parked_now = p->line.count,
@@ -192,6 +207,38 @@ void fh_pager_stats(const struct fh_pager *p, struct fh_pager_stats *out)
     };
     fh_pager_budget_stats(p, &out->budget);
     fh_swap_stats(&p->swap, &out->swap);
+    fh_backing_stats(&p->backing, &out->backing);
+}
+
+static void count_page(const struct fh_pager *p, struct fh_entry e, bool of_file,
+                       struct fh_page_counts *c)
+{
+    const struct fh_frame_record *r;
+
+    switch (fh_entry_state(e)) {
+    case FH_PAGE_FRAME:
+        r = fh_frames_record(&p->frames, fh_entry_frame(e));
+        c->frame++;
+        c->dirty += r->file && r->dirty;
+        break;
+    case FH_PAGE_READING:
+    case FH_PAGE_SLOT:
+        c->swap += fh_entry_slot(e).v != 0;
+        c->file += fh_entry_slot(e).v == 0;
+        c->dirty += of_file && fh_entry_slot(e).v != 0;
+        break;
+    case FH_PAGE_FILE:
+        c->file++;
+        break;
+    case FH_PAGE_FAILED:
+        c->failed++;
+        break;
+    case FH_PAGE_NOTHING:
+    case FH_PAGE_ZERO:
+        c->nothing++;
+        c->dirty += of_file;
+        break;
+    }
 }
 
 void fh_pager_count(const struct fh_pager *p, struct fh_page first, uint64_t count,
@@ -199,17 +246,18 @@ void fh_pager_count(const struct fh_pager *p, struct fh_page first, uint64_t cou
 {
     struct fh_page end = fh_page_add(first, count);
     struct fh_page page = fh_pagetable_next(&p->table, first, end);
-    uint64_t found[FH_PAGE_STATES] = {0};
+    bool of_file = fh_backing_find(&p->backing, first) != NULL;
     uint64_t some = 0;
 
+    *out = (struct fh_page_counts){0};
     for (; page.v < end.v; page = fh_pagetable_next(&p->table, fh_page_add(page, 1), end)) {
-        found[fh_entry_state(fh_pagetable_get(&p->table, page))]++;
+        count_page(p, fh_pagetable_get(&p->table, page), of_file, out);
         some++;
     }
-    *out = (struct fh_page_counts){.frame = found[FH_PAGE_FRAME],
-                                   .swap = found[FH_PAGE_SLOT] + found[FH_PAGE_READING],
-                                   .nothing = count - some,
-                                   .failed = found[FH_PAGE_FAILED]};
+    if (of_file)
+        out->file += count - some;
+    else
+        out->nothing = count - some;
 }
 
 void fh_pager_dump(const struct fh_pager *p, FILE *out)
@@ -224,6 +272,7 @@ void fh_pager_dump(const struct fh_pager *p, FILE *out)
     fh_pagetable_dump(&p->table, out);
     fh_fifo_dump(&p->fifo, out);
     fh_rings_dump(&p->rings, out);
+    fh_backing_dump(&p->backing, out);
     fh_line_dump(&p->line, out);
     fh_swap_dump(&p->swap, out);
 }

@@ -21,17 +21,21 @@
  *   [H3] the pager's reserved is the sum over bound holds
  */
 #include <errno.h>
+#include <string.h>
 
 #include "bits.h"
 #include "pager_private.h"
 
 enum { PAGER_OPS_FOR_RECLAIM = 8 };
 
+#define NO_EPOCH UINT32_MAX /* of a page that was never in memory */
+
 static const uint8_t zero_page[FH_PAGE_SIZE] __attribute__((aligned(FH_PAGE_SIZE)));
 
 /* What a request takes. */
 struct need {
     uint32_t loads;   /* pages to read in: a frame and at most an operation each */
+    uint32_t files;   /* of them, from files */
     uint32_t joins;   /* pages that others are reading in */
     uint32_t frames;  /* frames for new content and copies */
     uint64_t created; /* pages that will exist and do not yet */
@@ -52,10 +56,11 @@ static bool touch_covers(const struct touch *t, struct fh_page page)
            t->span.start.v + t->span.size >= start + FH_PAGE_SIZE;
 }
 
-/* A page of which bytes are kept, so they must be in memory. */
-static bool touch_keeps(const struct touch *t, struct fh_page page)
+/* A page of which bytes are kept, so they must be in memory: for the object, or for a view that
+ * would find the new ones in the file. */
+static bool touch_keeps(const struct fh_pager *p, const struct touch *t, struct fh_page page)
 {
-    return t->reads || !touch_covers(t, page);
+    return t->reads || !touch_covers(t, page) || fh_pager_is_viewed(p, page);
 }
 
 /* Whether a view names the same frame or slot: what is written then leaves the old bytes to it. */
@@ -64,40 +69,66 @@ static bool page_is_shared(const struct fh_pager *p, struct fh_entry e)
     enum fh_page_state state = fh_entry_state(e);
     uint32_t own = 1 + (state == FH_PAGE_READING); /* who reads it in names the slot as well */
 
-    if (state == FH_PAGE_FRAME)
+    if (state == FH_PAGE_FRAME || (state == FH_PAGE_READING && fh_entry_slot(e).v == 0))
         return fh_pager_names(p, fh_entry_frame(e)) > 1;
+    if (fh_entry_slot(e).v == 0)
+        return false;
     return fh_slots_refs(&p->swap.slots, fh_entry_slot(e)) > own;
+}
+
+/* Whether writing makes a page exist that does not yet: its bytes are nowhere but in a file. */
+static bool page_is_new(const struct fh_pager *p, struct fh_entry e)
+{
+    const struct fh_frame_record *r;
+
+    switch (fh_entry_state(e)) {
+    case FH_PAGE_FRAME:
+        r = fh_frames_record(&p->frames, fh_entry_frame(e));
+        return r->file && !r->dirty;
+    case FH_PAGE_READING:
+        return fh_entry_slot(e).v == 0;
+    case FH_PAGE_SLOT:
+        return false;
+    case FH_PAGE_NOTHING:
+    case FH_PAGE_FILE:
+    case FH_PAGE_FAILED:
+    case FH_PAGE_ZERO:
+        break;
+    }
+    return true;
 }
 
 static void need_for_write(const struct fh_pager *p, const struct touch *t, struct fh_page page,
                            struct fh_entry e, struct need *n)
 {
-    enum fh_page_state state = fh_entry_state(e);
-    bool keeps = touch_keeps(t, page);
+    enum fh_page_state state = fh_pager_state_of(p, page, e);
+    bool keeps = touch_keeps(p, t, page);
 
     if (!keeps && t->span.kind != FH_SPAN_COPY)
         return; /* the whole entry is replaced */
-    if (state == FH_PAGE_NOTHING && t->span.kind == FH_SPAN_ZERO)
+    if ((state == FH_PAGE_NOTHING || state == FH_PAGE_ZERO) && t->span.kind == FH_SPAN_ZERO)
         return;
+    n->created += page_is_new(p, e);
     if (state == FH_PAGE_FRAME && fh_frames_record(&p->frames, fh_entry_frame(e))->refs == 1)
         return; /* in place */
     n->frames++;
-    n->created += state == FH_PAGE_NOTHING || state == FH_PAGE_FAILED || page_is_shared(p, e);
+    n->created += page_is_shared(p, e);
 }
 
 static void need_page(const struct fh_pager *p, const struct touch *t, struct fh_page page,
                       struct need *n)
 {
     struct fh_entry e = fh_pagetable_get(&p->table, page);
-    enum fh_page_state state = fh_entry_state(e);
-    bool keeps = touch_keeps(t, page);
+    enum fh_page_state state = fh_pager_state_of(p, page, e);
+    bool keeps = touch_keeps(p, t, page);
 
     if (keeps && state == FH_PAGE_FAILED)
         n->error = -EBADMSG;
     if ((state == FH_PAGE_FRAME || state == FH_PAGE_READING) &&
         fh_frames_record(&p->frames, fh_entry_frame(e))->refs >= FH_FRAME_REFS_MAX)
         n->error = -EBUSY;
-    n->loads += keeps && state == FH_PAGE_SLOT;
+    n->loads += keeps && (state == FH_PAGE_SLOT || state == FH_PAGE_FILE);
+    n->files += keeps && state == FH_PAGE_FILE;
     n->joins += keeps && state == FH_PAGE_READING;
     if (!t->reads)
         need_for_write(p, t, page, e, n);
@@ -137,8 +168,7 @@ static bool pager_may_take(const struct fh_pager *p, const struct fh_call *call,
     return fh_line_is_empty(&p->line) && fh_pager_spare(p) >= frames + p->opts.free_min;
 }
 
-/* Into the line, unless nobody will ever be served from it. */
-static int pager_wait(struct fh_pager *p, struct fh_call *call, uint32_t frames)
+int fh_pager_wait(struct fh_pager *p, struct fh_call *call, uint32_t frames)
 {
     if (p->refusing != 0)
         return p->refusing;
@@ -148,24 +178,49 @@ static int pager_wait(struct fh_pager *p, struct fh_call *call, uint32_t frames)
 
 /* --- reading in --- */
 
-/* Collects pages of consecutive slots into one operation. */
+/* Collects pages of consecutive slots, or of a file, into one operation. */
 struct loader {
     struct fh_page_op *op;
-    uint32_t slot_next; /* that would continue the run */
+    struct fh_file *file; /* NULL: swap */
+    uint64_t next;        /* slot, or page of the file, that would continue the run */
 };
 
 static void load_done(struct fh_swap_run *run);
+static void file_load_done(struct fh_file_run *run);
 
 static void loader_flush(struct fh_pager *p, struct loader *l)
 {
     if (!l->op)
         return;
-    l->op->run.done = load_done;
-    fh_swap_load(&p->swap, &l->op->run);
+    if (l->file) {
+        l->op->file.count = l->op->run.count;
+        l->op->file.done = file_load_done;
+        fh_backing_read(&p->backing, &l->op->file);
+    } else {
+        l->op->run.done = load_done;
+        fh_swap_load(&p->swap, &l->op->run);
+    }
     l->op = NULL;
 }
 
-static void hold_wait_for(struct fh_hold *h, struct fh_page_op *op)
+/* Makes place in a run for one page more, at `next` of the file or of swap. */
+static void loader_continue(struct fh_pager *p, struct loader *l, struct fh_file *file,
+                            uint64_t next)
+{
+    if (!l->op || l->op->run.count == FH_SWAP_RUN_MAX || file != l->file || next != l->next) {
+        loader_flush(p, l);
+        l->op = fh_pager_op_take(p);
+        FH_ASSERT(l->op != NULL); /* admission counted one per page */
+        l->op->kind = file ? FH_PAGE_OP_FILE_LOAD : FH_PAGE_OP_LOAD;
+        l->op->run.first.v = file ? 0 : (uint32_t)next;
+        l->op->file.file = file;
+        l->op->file.first = next;
+        l->file = file;
+    }
+    l->next = next + 1;
+}
+
+void fh_hold_wait_for(struct fh_hold *h, struct fh_page_op *op)
 {
     if (h->waits_used > 0 && h->waits[h->waits_used - 1].op == op)
         return;
@@ -176,16 +231,17 @@ static void hold_wait_for(struct fh_hold *h, struct fh_page_op *op)
     h->pending++;
 }
 
-/* All entries that name the slot will get the frame. */
+/* All entries that name the slot, or the page of the file, will get the frame. */
 static void load_name_frame(struct fh_pager *p, struct fh_page page, struct fh_slot slot,
                             struct fh_frame frame)
 {
+    enum fh_page_state wanted = slot.v != 0 ? FH_PAGE_SLOT : FH_PAGE_FILE;
     struct fh_ring_walk walk = {0};
     struct fh_page q;
 
     while (fh_rings_next(&p->rings, page, &walk, &q)) {
         struct fh_entry e = fh_pagetable_get(&p->table, q);
-        if (fh_entry_state(e) != FH_PAGE_SLOT || fh_entry_slot(e).v != slot.v)
+        if (fh_pager_state_of(p, q, e) != wanted || fh_entry_slot(e).v != slot.v)
             continue;
         fh_pagetable_set(&p->table, q, fh_entry_make(FH_PAGE_READING, frame.v, slot));
         fh_frames_hold(&p->frames, frame);
@@ -196,30 +252,64 @@ static struct fh_frame load_page(struct fh_pager *p, struct loader *l, struct fh
                                  struct fh_page page, struct fh_entry e)
 {
     struct fh_slot slot = fh_entry_slot(e);
+    struct fh_file *file = NULL;
+    uint64_t next = slot.v;
 
-    if (!l->op || l->op->run.count == FH_SWAP_RUN_MAX || slot.v != l->slot_next) {
-        loader_flush(p, l);
-        l->op = fh_pager_op_take(p);
-        FH_ASSERT(l->op != NULL); /* admission counted one per page */
-        l->op->run.first = slot;
+    if (slot.v == 0) {
+        file = fh_pager_file_of(p, page, &next);
+        FH_ASSERT(file != NULL);
     }
-    l->slot_next = slot.v + 1;
+    loader_continue(p, l, file, next);
 
     struct fh_frame frame = fh_frames_take(&p->frames);
     FH_ASSERT(frame.v != FH_FRAME_NONE.v);
     uint32_t i = l->op->run.count++;
     l->op->frames[i] = frame;
-    l->op->epochs[i] = fh_entry_epoch(e);
-    l->op->run.pages[i] = fh_region_bytes(&p->region, frame);
+    l->op->epochs[i] = fh_entry_state(e) == FH_PAGE_NOTHING ? NO_EPOCH : fh_entry_epoch(e);
+    l->op->run.pages[i] = l->op->file.pages[i] = fh_region_bytes(&p->region, frame);
 
     struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
     r->page = page.v & FH_PAGE_NONE;
     r->busy = 1;
     r->next = (uint32_t)(l->op - p->ops);
     load_name_frame(p, page, slot, frame);
-    hold_wait_for(h, l->op);
-    p->faults_swap++;
+    fh_hold_wait_for(h, l->op);
+    p->faults_swap += !file;
+    p->faults_file += file != NULL;
     return frame;
+}
+
+/* What the entry becomes whose bytes did not come. */
+static struct fh_entry load_failed_entry(struct fh_pager *p, const struct fh_page_op *op,
+                                         uint32_t i, struct fh_slot slot)
+{
+    if (op->run.status[i] == -EBADMSG) {
+        fh_swap_slot_quarantine(&p->swap, slot);
+        return fh_entry_make(FH_PAGE_FAILED, 0, slot);
+    }
+    if (op->epochs[i] == NO_EPOCH)
+        return (struct fh_entry){0};
+    return fh_entry_make(slot.v != 0 ? FH_PAGE_SLOT : FH_PAGE_FILE, op->epochs[i], slot);
+}
+
+/* The bytes are there, and pages name the frame: whose are they? */
+static void load_map(struct fh_pager *p, const struct fh_page_op *op, uint32_t i)
+{
+    struct fh_frame frame = op->frames[i];
+    bool of_file = fh_pager_is_of_file(p, frame);
+    bool from_file = op->kind == FH_PAGE_OP_FILE_LOAD;
+    bool epoch_known = op->epochs[i] != NO_EPOCH;
+
+    fh_frames_record(&p->frames, frame)->file = from_file && of_file;
+    /* Read for a view, of a page that is another one in the object by now: memory. */
+    fh_pager_map_frame(p, frame, from_file && !of_file, epoch_known, op->epochs[i]);
+    if (from_file)
+        return;
+    /* Swap is filling up: places are worth more than rewrites. A file's page has its own. */
+    if (of_file || p->swap.slots.stats.used * 2 > p->swap.slots.stats.total)
+        fh_pager_unretain(p, frame);
+    if (of_file)
+        fh_pager_make_file(p, frame);
 }
 
 static void load_end_page(struct fh_pager *p, struct fh_page_op *op, uint32_t i)
@@ -238,51 +328,63 @@ static void load_end_page(struct fh_pager *p, struct fh_page_op *op, uint32_t i)
             fh_pagetable_set(&p->table, walk.page, fh_entry_make(FH_PAGE_FRAME, frame.v, slot));
             continue;
         }
-        if (status == -EBADMSG)
-            fh_swap_slot_quarantine(&p->swap, slot);
-        fh_pagetable_set(&p->table, walk.page,
-                         status == -EBADMSG ? fh_entry_make(FH_PAGE_FAILED, 0, slot)
-                                            : fh_entry_make(FH_PAGE_SLOT, op->epochs[i], slot));
+        fh_pagetable_set(&p->table, walk.page, load_failed_entry(p, op, i, slot));
         fh_pager_unref(p, frame);
     }
     p->pages_lost += named && status == -EBADMSG;
-    if (status == 0 && named) {
-        fh_pager_map_frame(p, frame, false, true, op->epochs[i]);
-        if (p->swap.slots.stats.used * 2 > p->swap.slots.stats.total)
-            fh_pager_unretain(p,
-                              frame); /* swap is filling up: places are worth more than rewrites */
-    } else {
+    if (status == 0 && named)
+        load_map(p, op, i);
+    else
         r->page = FH_PAGE_NONE;
-    }
     fh_pager_unref(p, frame);
 }
 
 static void hold_note_failures(struct fh_hold *h, const struct fh_page_op *op)
 {
+    if (op->kind == FH_PAGE_OP_STORE)
+        return; /* the page is still where it was */
     for (uint32_t i = 0; i < op->run.count; i++) {
         if (op->run.status[i] == 0)
             continue;
+        if (op->kind == FH_PAGE_OP_FILE_STORE)
+            h->error = op->run.status[i];
         for (uint32_t k = 0; k < h->count; k++)
             if (h->frames[k].v == op->frames[i].v)
                 h->error = op->run.status[i];
     }
 }
 
-static void load_done(struct fh_swap_run *run)
+void fh_pager_op_wake(struct fh_page_op *op)
 {
-    struct fh_page_op *op = FH_CONTAINER_OF(run, struct fh_page_op, run);
-    struct fh_pager *p = op->pager;
     struct fh_list *link;
 
     while ((link = fh_list_pop(&op->waits)) != NULL) {
         struct fh_hold *h = FH_CONTAINER_OF(link, struct fh_hold_wait, link)->hold;
         hold_note_failures(h, op);
         if (--h->pending == 0)
-            fh_line_make_ready(&p->line, h->call);
+            fh_line_make_ready(&op->pager->line, h->call);
     }
-    for (uint32_t i = 0; i < run->count; i++)
-        load_end_page(p, op, i);
-    fh_pager_op_give(p, op);
+}
+
+static void op_load_done(struct fh_page_op *op)
+{
+    fh_pager_op_wake(op);
+    for (uint32_t i = 0; i < op->run.count; i++)
+        load_end_page(op->pager, op, i);
+    fh_pager_op_give(op->pager, op);
+}
+
+static void load_done(struct fh_swap_run *run)
+{
+    op_load_done(FH_CONTAINER_OF(run, struct fh_page_op, run));
+}
+
+static void file_load_done(struct fh_file_run *run)
+{
+    struct fh_page_op *op = FH_CONTAINER_OF(run, struct fh_page_op, file);
+
+    memcpy(op->run.status, run->status, run->count * sizeof(run->status[0]));
+    op_load_done(op);
 }
 
 /* --- holds --- */
@@ -293,18 +395,20 @@ static struct fh_frame hold_bind_page(struct fh_pager *p, struct fh_hold *h, str
     struct fh_entry e = fh_pagetable_get(&p->table, page);
     struct fh_frame frame = fh_entry_frame(e);
 
-    switch (fh_entry_state(e)) {
+    switch (fh_pager_state_of(p, page, e)) {
     case FH_PAGE_FRAME:
         fh_fifo_touch(&p->fifo, frame);
         break;
     case FH_PAGE_READING:
-        hold_wait_for(h, &p->ops[fh_frames_record(&p->frames, frame)->next]);
+        fh_hold_wait_for(h, &p->ops[fh_frames_record(&p->frames, frame)->next]);
         break;
     case FH_PAGE_SLOT:
+    case FH_PAGE_FILE:
         frame = load_page(p, l, h, page, e);
         break;
     case FH_PAGE_NOTHING:
     case FH_PAGE_FAILED:
+    case FH_PAGE_ZERO:
         return FH_FRAME_NONE;
     }
     fh_frames_hold(&p->frames, frame);
@@ -321,9 +425,21 @@ static void hold_bind(struct fh_pager *p, struct fh_call *call, struct fh_hold *
     h->call = call;
     fh_list_push_back(&p->holds, &h->link);
     for (struct fh_page page = t->first; page.v < t->end.v; page = touch_next(t, page))
-        if (touch_keeps(t, page))
+        if (touch_keeps(p, t, page))
             h->frames[h->count++] = hold_bind_page(p, h, &loader, page);
     loader_flush(p, &loader);
+}
+
+/* Reading from files sets entries that may not have been set before. */
+static int touch_rings(struct fh_pager *p, const struct touch *t, const struct need *n)
+{
+    int rc = 0;
+
+    if (n->files == 0)
+        return 0;
+    for (struct fh_page page = t->first; rc == 0 && page.v < t->end.v; page = touch_next(t, page))
+        rc = fh_pager_touch_ring(p, page);
+    return rc;
 }
 
 int fh_pager_hold(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, struct fh_page first,
@@ -336,8 +452,11 @@ int fh_pager_hold(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, s
     struct need n = need_of(p, &t);
     if (n.error != 0)
         return n.error;
+    int rc = touch_rings(p, &t, &n);
+    if (rc != 0)
+        return rc;
     if (!pager_may_take(p, call, n.loads, n.loads))
-        return pager_wait(p, call, n.loads);
+        return fh_pager_wait(p, call, n.loads);
     hold_bind(p, call, h, &t);
     if (h->pending == 0)
         return 0;
@@ -370,9 +489,9 @@ const uint8_t *fh_pager_held_bytes(const struct fh_pager *p, const struct fh_hol
 const uint8_t *fh_pager_glance(struct fh_pager *p, struct fh_page page)
 {
     struct fh_entry e = fh_pagetable_get(&p->table, page);
-    enum fh_page_state state = fh_entry_state(e);
+    enum fh_page_state state = fh_pager_state_of(p, page, e);
 
-    if (state == FH_PAGE_NOTHING)
+    if (state == FH_PAGE_NOTHING || state == FH_PAGE_ZERO)
         return zero_page;
     if (state != FH_PAGE_FRAME)
         return NULL;
@@ -398,16 +517,22 @@ int fh_pager_prepare(struct fh_pager *p, struct fh_call *call, struct fh_hold *h
     FH_ASSERT(span.size > 0);
     if ((span.kind == FH_SPAN_COPY || t.reads) && t.end.v - t.first.v > p->opts.hold_max)
         return -EFBIG;
+    bool of_file = fh_backing_find(&p->backing, t.first) != NULL;
+    if (of_file && (span.kind == FH_SPAN_ZERO || span.kind == FH_SPAN_MOVE) &&
+        (rc = fh_pager_part(p, call, h, t.first, t.end)) != 0)
+        return rc;
     struct need n = need_of(p, &t);
     if (n.error != 0)
         return n.error;
-    if (span.kind != FH_SPAN_ZERO &&
+    if ((span.kind != FH_SPAN_ZERO || of_file) &&
         (rc = fh_pagetable_touch(&p->table, t.first, t.end.v - t.first.v)) != 0)
+        return rc;
+    if ((rc = touch_rings(p, &t, &n)) != 0)
         return rc;
     if (n.created > 0 && (rc = fh_pager_admit(p, n.created)) != 0)
         return rc;
     if (!pager_may_take(p, call, n.loads + n.frames, n.loads))
-        return pager_wait(p, call, n.loads + n.frames);
+        return fh_pager_wait(p, call, n.loads + n.frames);
     if (n.loads + n.joins == 0)
         return 0;
     hold_bind(p, call, h, &t);
@@ -425,7 +550,7 @@ int fh_pager_take(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, u
     FH_ASSERT(count > 0);
     FH_ASSERT(!fh_hold_is_bound(h));
     if (!pager_may_take(p, call, 1, 0))
-        return pager_wait(p, call, 1);
+        return fh_pager_wait(p, call, 1);
     fh_hold_init(h);
     h->call = call;
     h->count = (uint32_t)fh_min_u64(count, fh_min_u64(spare - keep, p->opts.hold_max));

@@ -1,6 +1,6 @@
 /*
- * pager_private: what the two halves of the pager, pager.c and pager_holds.c, share and nobody else
- * sees.
+ * pager_private: what the parts of the pager, pager.c, pager_holds.c, pager_files.c and
+ * pager_sync.c, share and nobody else sees.
  */
 #ifndef FH_ALLOC_PAGER_PRIVATE_H
 #define FH_ALLOC_PAGER_PRIVATE_H
@@ -20,8 +20,54 @@ bool fh_pager_next_name(const struct fh_pager *, struct fh_frame, struct fh_name
 void fh_pager_map_frame(struct fh_pager *, struct fh_frame, bool dirty, bool epoch_known,
                         uint32_t epoch);
 
-/* Different pages that exist, in a frame or a slot. */
+/* Different pages that exist, in a frame or a slot, and not only in a file. */
 uint64_t fh_pager_live(const struct fh_pager *);
+
+/* The frame is named by no page any more: it leaves its queue and the counts. */
+void fh_pager_unmap_frame(struct fh_pager *, struct fh_frame);
+
+/* Lets the hold wait for the operation, once. */
+void fh_hold_wait_for(struct fh_hold *, struct fh_page_op *);
+/* Parks the call in the line, unless nobody will ever be served from it. */
+FH_CHECKED int fh_pager_wait(struct fh_pager *, struct fh_call *, uint32_t frames);
+
+/* --- pager_files.c --- */
+
+/* The state of the page, also of one that lies in a file and was never read: FILE. */
+static inline enum fh_page_state fh_pager_state_of(const struct fh_pager *p, struct fh_page page,
+                                                   struct fh_entry e)
+{
+    enum fh_page_state state = fh_entry_state(e);
+
+    if (state != FH_PAGE_NOTHING || p->backing.count == 0)
+        return state;
+    return fh_pager_file_of(p, page, NULL) ? FH_PAGE_FILE : FH_PAGE_NOTHING;
+}
+
+/* The origin's entry names the frame: what it holds is the page of the file. */
+bool fh_pager_is_of_file(const struct fh_pager *, struct fh_frame);
+/* The frame, dirty and without a slot, becomes the file's. */
+void fh_pager_make_file(struct fh_pager *, struct fh_frame);
+/* The file's page is another one from now on: who still names the frame has it as memory. */
+void fh_pager_unfile(struct fh_pager *, struct fh_frame);
+/* Makes the leaves that reading the page in sets entries of. */
+FH_CHECKED int fh_pager_touch_ring(struct fh_pager *, struct fh_page);
+/* Whether a view of the page would have to read it from the file as well. */
+bool fh_pager_is_viewed(const struct fh_pager *, struct fh_page);
+/* Starts to write consecutive pages of one file; FH_FRAME_NONE: zeros. NULL: no operation is free. */
+struct fh_page_op *fh_pager_store_file(struct fh_pager *, const struct fh_writeback_page *pages,
+                                       uint32_t count, void *owner,
+                                       void (*ended)(struct fh_page_op *, uint32_t gone));
+/* Starts to write consecutive pages of one file; FH_FRAME_NONE: zeros. NULL: no operation is free. */
+struct fh_page_op *fh_pager_store_file(struct fh_pager *, const struct fh_writeback_page *pages,
+                                       uint32_t count, void *owner,
+                                       void (*ended)(struct fh_page_op *, uint32_t gone));
+/*
+ * Before whole pages of a file get other entries: views of them, which would read the new bytes
+ * later, get the old ones now, as memory of their own. -EINPROGRESS: parked, begin again.
+ */
+FH_CHECKED int fh_pager_part(struct fh_pager *, struct fh_call *, struct fh_hold *,
+                             struct fh_page first, struct fh_page end);
 
 /* Releases a reference and, when that freed a frame, nothing more: waiting calls are run by pump.
  */

@@ -28,8 +28,8 @@
 
 enum { POINTERS_SIZE = FH_ARENA_LEAVES * (int)sizeof(struct fh_leaf *) };
 
-static const char *const state_names[FH_PAGE_STATES] = {"nothing", "frame", "slot", "reading",
-                                                        "failed"};
+static const char *const state_names[FH_PAGE_STATES] = {"nothing", "frame",  "slot", "file",
+                                                        "reading", "failed", "zero"};
 
 int fh_pagetable_init(struct fh_pagetable *t, struct fh_mem *mem)
 {

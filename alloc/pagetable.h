@@ -2,11 +2,13 @@
  * pagetable: for each page of the space one word that says where its bytes are.
  *
  *   state 63..60   59..32                 31..0
- *   NOTHING        0                      0                                      reads as zeros
+ *   NOTHING        0                      0                  reads as zeros; in a file: not read yet
  *   FRAME          frame                  slot that holds the same bytes, 0 = none
  *   SLOT           eviction epoch         slot
- *   READING        frame being filled     slot it is read from
+ *   FILE           eviction epoch         0                  its place follows from the page
+ *   READING        frame being filled     slot it is read from, 0 = file
  *   FAILED         0                      quarantined slot
+ *   ZERO           0                      0                  of a file: zeros it does not know of yet
  *
  * Leaves of 64 entries are made by touch and given back by trim, so that the table costs what is
  * used of it also when single pages of huge objects are written.
@@ -29,10 +31,12 @@ enum fh_page_state {
     FH_PAGE_NOTHING,
     FH_PAGE_FRAME,
     FH_PAGE_SLOT,
+    FH_PAGE_FILE,
     FH_PAGE_READING,
-    FH_PAGE_FAILED
+    FH_PAGE_FAILED,
+    FH_PAGE_ZERO
 };
-enum { FH_PAGE_STATES = FH_PAGE_FAILED + 1 };
+enum { FH_PAGE_STATES = FH_PAGE_ZERO + 1 };
 
 struct fh_entry {
     uint64_t v;

@@ -206,10 +206,8 @@ static void reader_end_view(struct fh_reader *r)
     rc = fh_heap_find_page(&z->heap, r->view.origin, &block);
     FH_ASSERT(rc == 0);
     if (!fh_rings_mirror(&z->pager.rings, fh_page_of_addr(block.addr),
-                         block.room_bytes >> FH_PAGE_SHIFT)) {
-        rc = fh_heap_free(&z->heap, block.addr);
-        FH_ASSERT(rc == 0);
-    }
+                         block.room_bytes >> FH_PAGE_SHIFT))
+        fh_zone_give_block(z, block.addr, block.room_bytes);
 }
 
 static int reader_open(struct fh_zone *z, struct fh_reader *r)

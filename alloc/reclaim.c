@@ -7,6 +7,8 @@
  *   all zero    the entries become NOTHING: no slot, no write
  *   dirty       collected, sorted by page so that neighbours stay neighbours on disk, sealed and
  * written as runs of consecutive slots; the frame is free when the write is complete
+ *   of a file   clean: the entries become FILE, the frame is free at once. Dirty: written back in
+ * runs of the file; if the file takes no writes now, the page goes to swap like any other
  *
  * The write holds a reference on the frame. A client that writes the page meanwhile therefore moves
  * to another frame, and completion finds a frame that nobody names any more: nothing has to be
@@ -19,7 +21,7 @@
  * free and frames are short.
  *
  * Invariants
- *   [I1] writing is the number of frames in store operations
+ *   [I1] writing is the number of frames in store operations, to swap and to files
  */
 #include "reclaim.h"
 
@@ -39,8 +41,9 @@ enum {
 };
 
 struct batch {
-    struct fh_frame frames[SLICE_VICTIMS];
+    struct fh_frame frames[SLICE_VICTIMS]; /* to swap */
     uint32_t count;
+    struct fh_writeback files;
 };
 
 void fh_reclaim_init(struct fh_reclaim *r, struct fh_pager *p, uint32_t low, uint32_t high)
@@ -76,7 +79,8 @@ static void store_end_page(struct fh_reclaim *r, struct fh_page_op *op, uint32_t
         if (named)
             fh_fifo_insert_main(&p->fifo, frame);
     } else if (named && (record->freq > 0 || record->refs > fh_pager_names(p, frame) + 1)) {
-        fh_pager_retain(p, frame, slot);
+        if (!record->file)
+            fh_pager_retain(p, frame, slot);
         fh_fifo_insert_main(&p->fifo, frame);
     } else if (named) {
         fh_pager_evict(p, frame, slot);
@@ -94,9 +98,22 @@ static void store_done(struct fh_swap_run *run)
 
     r->failures =
         run->status[0] == 0 ? 0 : r->failures + 1; /* a run fails or succeeds as a whole */
+    fh_pager_op_wake(op);
     for (uint32_t i = 0; i < run->count; i++)
         store_end_page(r, op, i);
     fh_pager_op_give(op->pager, op);
+}
+
+static void file_store_ended(struct fh_page_op *op, uint32_t gone)
+{
+    struct fh_reclaim *r = op->owner;
+
+    r->writing -= op->run.count;
+    r->stats.file_dirty += gone;
+    if (op->run.status[0] == 0)
+        return;
+    r->stats.write_errors += op->run.count;
+    r->files_at_ms = r->now_ms + BACKOFF_MS;
 }
 
 /* --- choosing --- */
@@ -111,7 +128,8 @@ static bool reclaim_can_store(const struct fh_reclaim *r)
  */
 static bool reclaim_must_wait(const struct fh_reclaim *r)
 {
-    return r->pager->swap.bounce_free == 0 || r->pager->ops_free_count == 0;
+    const struct fh_swap *swap = &r->pager->swap;
+    return (swap->fd >= 0 && swap->bounce_free == 0) || r->pager->ops_free_count == 0;
 }
 
 /*
@@ -146,19 +164,32 @@ static bool frame_is_at_rest(const struct fh_pager *p, struct fh_frame frame)
     return refs == 1 || refs == fh_pager_names(p, frame);
 }
 
+/* Lets a page of a file go, or collects it to be written back; false: it is to go to swap. */
+static bool reclaim_file(struct fh_reclaim *r, struct fh_frame frame, struct batch *batch)
+{
+    if (fh_frames_record(&r->pager->frames, frame)->dirty)
+        return r->now_ms >= r->files_at_ms && fh_writeback_add(&batch->files, r->pager, frame);
+    fh_pager_evict_file(r->pager, frame);
+    r->stats.file_clean++;
+    return true;
+}
+
 /* Lets one victim go, or collects it; false when it had to stay. */
 static bool reclaim_victim(struct fh_reclaim *r, struct fh_frame frame, struct batch *batch)
 {
     struct fh_pager *p = r->pager;
+    const struct fh_frame_record *record = fh_frames_record(&p->frames, frame);
 
     if (!frame_is_at_rest(p, frame)) {
         fh_fifo_put_back(&p->fifo, frame);
         return false;
     }
-    if (!fh_frames_record(&p->frames, frame)->dirty) {
+    if (record->file && reclaim_file(r, frame, batch))
+        return true;
+    if (!record->dirty) {
         fh_pager_evict(p, frame, fh_pager_slot_of(p, frame));
         r->stats.clean++;
-    } else if (bytes_are_zero(fh_region_bytes(&p->region, frame))) {
+    } else if (!record->file && bytes_are_zero(fh_region_bytes(&p->region, frame))) {
         fh_pager_forget(p, frame);
         r->stats.zero++;
     } else if (reclaim_can_store(r)) {
@@ -199,6 +230,7 @@ static uint32_t store_start(struct fh_reclaim *r, const struct fh_frame *frames,
     if (!op)
         return 0;
 
+    op->kind = FH_PAGE_OP_STORE;
     op->owner = r;
     op->run.count = count;
     op->run.done = store_done;
@@ -213,6 +245,7 @@ static uint32_t store_start(struct fh_reclaim *r, const struct fh_frame *frames,
     for (uint32_t i = 0; i < op->run.count; i++) {
         fh_frames_hold(&p->frames, frames[i]);
         fh_frames_record(&p->frames, frames[i])->busy = 1;
+        fh_frames_record(&p->frames, frames[i])->next = (uint32_t)(op - p->ops);
     }
     p->storing += op->run.count;
     r->writing += op->run.count;
@@ -236,7 +269,7 @@ static void batch_store(struct fh_reclaim *r, struct batch *b)
 static void reclaim_give_up(struct fh_reclaim *r)
 {
     if (r->failures < FAILURES_MAX || r->writing > 0 || r->pager->retained > 0 ||
-        fh_line_is_empty(&r->pager->line))
+        r->pager->file_clean > 0 || fh_line_is_empty(&r->pager->line))
         return;
     r->failures--;
     fh_pager_refuse_line(r->pager, -EIO);
@@ -264,20 +297,28 @@ static uint32_t reclaim_goal(struct fh_reclaim *r)
     return r->running ? (uint32_t)fh_max_u64(r->high, need) : 0;
 }
 
+/* Pages have a place to go to. */
+static bool reclaim_can_free(const struct fh_pager *p)
+{
+    return p->swap.slots.stats.total > 0 || p->file_clean + p->file_dirty > 0;
+}
+
 bool fh_reclaim_turn(struct fh_reclaim *r, uint64_t now_ms)
 {
     struct fh_pager *p = r->pager;
-    struct batch batch = {.count = 0};
+    struct batch batch;
     uint32_t looks = SLICE_LOOKS;
     uint32_t gone = 0;
 
     r->now_ms = now_ms;
+    batch.count = batch.files.count = 0;
     reclaim_pardon(r);
     reclaim_give_up(r);
     uint32_t goal = reclaim_goal(r);
-    if (goal == 0 || p->swap.slots.stats.total == 0 || reclaim_must_wait(r))
+    if (goal == 0 || !reclaim_can_free(p) || reclaim_must_wait(r))
         return false;
-    while (gone < SLICE_VICTIMS && fh_pager_spare(p) + r->writing + batch.count < goal) {
+    while (gone < SLICE_VICTIMS &&
+           fh_pager_spare(p) + r->writing + batch.count + batch.files.count < goal) {
         struct fh_frame frame = fh_fifo_pick(&p->fifo, &looks);
         if (frame.v == FH_FRAME_NONE.v)
             break;
@@ -285,8 +326,10 @@ bool fh_reclaim_turn(struct fh_reclaim *r, uint64_t now_ms)
     }
     if (batch.count > 0)
         batch_store(r, &batch);
+    if (batch.files.count > 0)
+        r->writing += fh_pager_write_back(p, &batch.files, r, file_store_ended);
     /* Nothing of what was looked at could go, but a clean page can: it is still to come. */
-    bool clean_ahead = looks == 0 && p->retained > 0;
+    bool clean_ahead = looks == 0 && p->retained + p->file_clean > 0;
     return (gone > 0 || clean_ahead) && fh_pager_spare(p) + r->writing < goal;
 }
 
@@ -318,8 +361,10 @@ bool fh_reclaim_check(const struct fh_reclaim *r, FILE *why)
 void fh_reclaim_dump(const struct fh_reclaim *r, FILE *out)
 {
     fprintf(out,
-            "reclaim: low %u high %u %s, writing %u, clean %llu dirty %llu zero %llu errors %llu\n",
+            "reclaim: low %u high %u %s, writing %u, clean %llu dirty %llu zero %llu errors %llu, "
+            "of files clean %llu dirty %llu\n",
             r->low, r->high, r->running ? "running" : "idle", r->writing,
             (unsigned long long)r->stats.clean, (unsigned long long)r->stats.dirty,
-            (unsigned long long)r->stats.zero, (unsigned long long)r->stats.write_errors);
+            (unsigned long long)r->stats.zero, (unsigned long long)r->stats.write_errors,
+            (unsigned long long)r->stats.file_clean, (unsigned long long)r->stats.file_dirty);
 }

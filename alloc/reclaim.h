@@ -1,6 +1,7 @@
 /*
  * reclaim: makes frames free again, in slices between events. Clean pages are dropped, zero pages
- * become nothing, dirty ones are written to swap in runs and dropped when the write is complete.
+ * become nothing, dirty ones are written to swap or back to their file, in runs, and dropped when
+ * the write is complete.
  *
  * Threads    one zone thread; never blocks.
  */
@@ -16,8 +17,9 @@
 enum fh_pressure { FH_PRESSURE_OK, FH_PRESSURE_RECLAIMING, FH_PRESSURE_PARKING, FH_PRESSURE_FULL };
 
 struct fh_reclaim_stats {
-    uint64_t clean, dirty, zero; /* pages that left memory, by kind */
-    uint64_t write_errors;       /* pages whose write to swap failed */
+    uint64_t clean, dirty, zero;     /* pages that left memory, by kind */
+    uint64_t file_clean, file_dirty; /* and those of files: dropped, written back */
+    uint64_t write_errors;           /* pages whose write to swap or file failed */
     enum fh_pressure pressure;
 };
 
@@ -29,6 +31,7 @@ struct fh_reclaim {
     uint32_t failures;     /* writes that failed since one succeeded */
     uint64_t failed_ms;    /* when a write failed last; 0 = never, or pardoned */
     uint64_t resume_at_ms; /* after a failed write: not before */
+    uint64_t files_at_ms;  /* the same for files: dirty pages of theirs go to swap meanwhile */
     uint64_t now_ms;
     struct fh_reclaim_stats stats;
 };

@@ -121,6 +121,8 @@ int fh_zone_resize_step(struct fh_mutation *m)
         return -EFBIG;
     if ((rc = fh_zone_resolve(m->zone, &m->ref, &number, &block)) != 0)
         return rc;
+    if (fh_zone_file_of(m->zone, fh_objects_at(&m->zone->objects, number)))
+        return -EOPNOTSUPP;
     if (block.typed > 0 && m->size > fh_caches_at(&m->zone->caches, block.typed)->object_size)
         return -EINVAL;
     if (m->size <= block.room_bytes)

@@ -251,7 +251,7 @@ static int stage_write_step(struct fh_call *call)
     if ((rc = fh_zone_resolve(z, &s->target, &number, &block)) != 0)
         return rc;
     struct fh_object *o = fh_objects_at(&z->objects, number);
-    if ((rc = fh_zone_may_change(o, &s->cond)) != 0)
+    if ((rc = fh_zone_may_change(z, o, &s->cond)) != 0)
         return rc;
     if (s->offset > o->size || s->size > o->size - s->offset || o->small ||
         (s->offset + s->head) % FH_PAGE_SIZE != 0)

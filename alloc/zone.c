@@ -15,6 +15,10 @@
  * Versions come from one counter per zone that starts at a random number: no version ever comes
  * back, neither when a name is used again nor after a restart.
  *
+ * An object of a file ends like any other, with its last fh_zone_free; while views of it are still
+ * being read its pages and the file stay as they are, with `opens` 0, and the file cannot be opened
+ * again until then.
+ *
  * Invariants
  *   [I1] a live record's address is the start of a block whose tag is the record's number
  *   [I2] a record's name leads back to the record
@@ -83,6 +87,7 @@ static int zone_init_pager(struct fh_zone *z)
                                                     .region = o->region,
                                                     .source = o->source,
                                                     .chunk_order = o->chunk_order,
+                                                    .journal = o->journal,
                                                     .hold_max = o->hold_max,
                                                     .swap = {.io = o->io,
                                                              .mem = &z->mem,
@@ -230,6 +235,8 @@ bool fh_zone_turn(struct fh_zone *z, uint64_t now_ms)
     more = fh_pager_budget_turn(&z->pager) || more;
     zone_follow_budget(z);
     fh_io_flush(z->opts.io);
+    more = more || z->pager.again;
+    z->pager.again = false;
     return more;
 }
 
@@ -348,6 +355,7 @@ void fh_zone_describe(const struct fh_zone *z, uint32_t number, struct fh_object
     const struct fh_object *o = fh_objects_at(&z->objects, number);
     uint64_t now = z->now_ms - z->start_ms;
     uint64_t end = (uint64_t)zone_expiry(z, o) * FH_TICK_MS;
+    const struct fh_file *file = fh_zone_file_of(z, o);
 
     *out = (struct fh_object_view){
         .ref = {.addr = {o->addr}, .key = o->key, .tenant = (uint32_t)o->tenant},
@@ -356,13 +364,20 @@ void fh_zone_describe(const struct fh_zone *z, uint32_t number, struct fh_object
         .ttl_ms = end > now ? end - now : 0,
         .sealed = o->sealed,
         .small = o->small,
+        .file = file != NULL,
+        .writable = file && file->writable,
     };
 }
 
-int fh_zone_may_change(const struct fh_object *o, const struct fh_cond *cond)
+int fh_zone_may_change(const struct fh_zone *z, const struct fh_object *o,
+                       const struct fh_cond *cond)
 {
+    const struct fh_file *file = fh_zone_file_of(z, o);
+
     if (o->sealed)
         return -ECANCELED;
+    if (file && !file->writable)
+        return -EACCES;
     return cond->if_version != 0 && cond->if_version != o->version ? -ECANCELED : 0;
 }
 
@@ -423,12 +438,18 @@ void fh_zone_give_block(struct fh_zone *z, struct fh_addr addr, uint64_t room_by
 {
     struct fh_page first = fh_page_of_addr(addr);
     uint64_t pages = room_bytes >> FH_PAGE_SHIFT;
+    struct fh_file *file = fh_backing_find(&z->pager.backing, first);
+    bool mirrored = fh_rings_mirror(&z->pager.rings, first, pages);
 
+    if (mirrored)
+        fh_rings_orphan(&z->pager.rings, first, pages);
+    if (mirrored && file)
+        return; /* its pages and the file stay: the views read them there */
     fh_pager_discard(&z->pager, first, pages);
     fh_pagetable_trim(&z->pager.table, first, pages);
-    if (fh_rings_mirror(&z->pager.rings, first, pages))
-        fh_rings_orphan(&z->pager.rings, first, pages);
-    else
+    if (file)
+        fh_backing_end(&z->pager.backing, file);
+    if (!mirrored)
         heap_give(z, addr);
 }
 
@@ -474,9 +495,13 @@ int fh_zone_free(struct fh_zone *z, const struct fh_ref *ref)
     uint32_t number;
     int rc = fh_zone_resolve(z, ref, &number, &block);
 
-    if (rc == 0)
-        fh_zone_drop(z, number);
-    return rc;
+    if (rc != 0)
+        return rc;
+    struct fh_file *file = fh_zone_file_of(z, fh_objects_at(&z->objects, number));
+    if (file && --file->opens > 0)
+        return 0; /* others have it open */
+    fh_zone_drop(z, number);
+    return 0;
 }
 
 int fh_zone_find(struct fh_zone *z, const struct fh_ref *ref, struct fh_object_view *out)

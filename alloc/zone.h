@@ -14,7 +14,8 @@
  *            such name; -EEXIST name taken; -ECANCELED condition not met, or object sealed; -EINVAL
  *            range outside the object; -EFBIG above 1 TiB; -ENOSPC memory and swap are full;
  *            -EBADMSG bytes lost; -EIO the disk failed; -EBUSY too many holds or readers on one
- *            page or object; -ENOMEM.
+ *            page or object; -EACCES a file that may not be written; -EOPNOTSUPP not with a file, or
+ *            only with one; -ENOMEM.
  */
 #ifndef FH_ALLOC_ZONE_H
 #define FH_ALLOC_ZONE_H
@@ -53,6 +54,7 @@ struct fh_zone_opts {
     uint32_t hold_max; /* pages one request may hold; 0 = FH_HOLD_MAX. Tests use 2 */
     uint32_t free_min_permille, free_low_permille, free_high_permille; /* all 0 = 10, 40, 60 */
     bool debug; /* poison freed bytes of slabs, check what is no object's; set in test builds */
+    const struct fh_backing_journal *journal; /* of files; may be NULL */
 };
 
 enum { FH_ZONE_KEYS = 64 };
@@ -115,6 +117,7 @@ struct fh_object_view {
     struct fh_ref ref;
     uint64_t size, version, ttl_ms; /* ttl_ms: left, 0 = none */
     bool sealed, small;
+    bool file, writable;         /* lies in a file; which takes writes */
     struct fh_page_counts pages; /* set by fh_zone_stat only */
 };
 
@@ -346,6 +349,44 @@ FH_CHECKED int fh_zone_cache_destroy(struct fh_zone *, uint32_t tenant, const vo
 FH_CHECKED int fh_zone_alloc_typed(struct fh_zone *, uint32_t tenant, const void *name,
                                    size_t name_size, uint64_t size, uint64_t ttl_ms,
                                    struct fh_object_view *out);
+
+/* --- files: objects whose bytes are those of an open file --- */
+
+/* An open file that somebody asks for. */
+struct fh_file_source {
+    int fd; /* regular, open for reading, and for writing if `may_write` */
+    struct fh_file_id id;
+    uint64_t size_bytes;
+    bool may_write, journaled;
+    uint64_t tag; /* the caller's own, kept with the file */
+};
+/* The object of a file that is open already; -ENOENT it is not; -EBUSY it has ended, and a read of it
+ * has not; or it is open for another tenant. Counts as one more opening. */
+FH_CHECKED int fh_zone_file_find(struct fh_zone *, uint32_t tenant, struct fh_file_id, bool write,
+                                 struct fh_object_view *out);
+/*
+ * The file becomes an object, as large as the file is now; writable if `write`, for all who have it.
+ * Each opening needs one fh_zone_free; the last one ends the object, and what was not synced may be
+ * lost. The file is not open yet (find said -ENOENT). The descriptor is the zone's unless this fails.
+ * -EMFILE too many files.
+ */
+FH_CHECKED int fh_zone_file_open(struct fh_zone *, uint32_t tenant, const struct fh_file_source *,
+                                 bool write, struct fh_object_view *out);
+
+/* A sync of a file's object; may park. 0: what was written before it was asked for is safe. */
+struct fh_sync {
+    struct fh_call call;
+    struct fh_ref ref;
+    uint64_t offset, size;        /* bytes; pages they touch are synced */
+    struct fh_object_view object; /* out */
+    /* below: zone's own */
+    struct fh_zone *zone;
+    struct fh_hold hold;
+    struct fh_page cursor;
+};
+FH_CHECKED int fh_zone_sync(struct fh_zone *, struct fh_sync *);
+/* Ends a parked sync without `done`. */
+void fh_zone_sync_cancel(struct fh_sync *);
 
 /* --- looking inside --- */
 

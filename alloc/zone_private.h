@@ -1,6 +1,6 @@
 /*
  * zone_private: what the parts of the zone share: zone.c, mutation.c, resize.c, reader.c, stage.c,
- * names.c, typed.c, poison.c.
+ * names.c, typed.c, files.c, poison.c.
  */
 #ifndef FH_ALLOC_ZONE_PRIVATE_H
 #define FH_ALLOC_ZONE_PRIVATE_H
@@ -32,8 +32,12 @@ void fh_zone_give_slot(struct fh_zone *, const struct fh_heap_block *, uint64_t 
 uint64_t fh_zone_new_key(struct fh_zone *);
 void fh_zone_describe(const struct fh_zone *, uint32_t number, struct fh_object_view *out);
 
-/* Whether a mutation may happen: not sealed, and of the wanted version. */
-FH_CHECKED int fh_zone_may_change(const struct fh_object *, const struct fh_cond *);
+/* Whether a mutation may happen: not sealed, of the wanted version, and not in a file that is only
+ * read. */
+FH_CHECKED int fh_zone_may_change(const struct fh_zone *, const struct fh_object *,
+                                  const struct fh_cond *);
+/* The file that the object lies in, or NULL. */
+struct fh_file *fh_zone_file_of(const struct fh_zone *, const struct fh_object *);
 /* The object that a live name leads to. */
 FH_CHECKED int fh_zone_find_name(struct fh_zone *, uint32_t tenant, const void *name, size_t size,
                                  uint32_t *number);

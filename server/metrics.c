@@ -254,6 +254,8 @@ static void print_frames(const struct metrics_text *t)
         zone_line(t, z, "frames", "state", "free", p->frames_free);
         zone_line(t, z, "frames", "state", "anon_clean", p->frames_clean);
         zone_line(t, z, "frames", "state", "anon_dirty", p->frames_dirty);
+        zone_line(t, z, "frames", "state", "file_clean", p->frames_file_clean);
+        zone_line(t, z, "frames", "state", "file_dirty", p->frames_file_dirty);
         zone_line(t, z, "frames", "state", "held", p->frames_held);
     }
 }
@@ -266,6 +268,7 @@ static void print_pages(const struct metrics_text *t)
         const struct fh_pager_stats *p = &z->engine.pager;
         zone_line(t, z, "pages", "state", "frame", p->pages_frame);
         zone_line(t, z, "pages", "state", "slot", p->pages_slot);
+        zone_line(t, z, "pages", "state", "file", p->pages_file);
         zone_line(t, z, "pages", "state", "reading", p->pages_reading);
         zone_line(t, z, "pages", "state", "failed", p->pages_failed);
     }
@@ -275,6 +278,7 @@ static void print_pages(const struct metrics_text *t)
         const struct fh_pager_stats *p = &z->engine.pager;
         zone_line(t, z, "page_faults_total", "kind", "first_write", p->faults_first_write);
         zone_line(t, z, "page_faults_total", "kind", "swap", p->faults_swap);
+        zone_line(t, z, "page_faults_total", "kind", "file", p->faults_file);
         zone_line(t, z, "page_faults_total", "kind", "copy_on_write", p->faults_copy_on_write);
     }
     per_zone(t, "pages_lost_total", "counter", "Pages whose stored bytes failed their check.",
@@ -289,11 +293,34 @@ static void print_reclaim(const struct metrics_text *t)
         zone_line(t, z, "reclaimed_pages_total", "kind", "anon_clean", z->engine.reclaim.clean);
         zone_line(t, z, "reclaimed_pages_total", "kind", "anon_dirty", z->engine.reclaim.dirty);
         zone_line(t, z, "reclaimed_pages_total", "kind", "zero", z->engine.reclaim.zero);
+        zone_line(t, z, "reclaimed_pages_total", "kind", "file_clean",
+                  z->engine.reclaim.file_clean);
+        zone_line(t, z, "reclaimed_pages_total", "kind", "file_dirty",
+                  z->engine.reclaim.file_dirty);
     }
     family(t->out, "pressure_state", "gauge", "0 ok, 1 reclaiming, 2 parking, 3 full.");
     for (uint32_t i = 0; i < t->count; i++)
         fprintf(t->out, "farheap_pressure_state{zone=\"%u\"} %u\n", t->zones[i].zone,
                 (unsigned)t->zones[i].engine.reclaim.pressure);
+}
+
+static void print_files(const struct metrics_text *t)
+{
+    uint64_t read = 0, written = 0, syncs = 0;
+
+    per_zone(t, "files_open", "gauge", "Files of exports that are open.",
+             FIELD(engine.pager.backing.files));
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct fh_backing_stats *b = &t->zones[i].engine.pager.backing;
+        read += b->read_pages;
+        written += b->written_pages;
+        syncs += b->syncs;
+    }
+    family(t->out, "file_bytes_total", "counter", "Bytes moved to and from files, in whole pages.");
+    fprintf(t->out, "farheap_file_bytes_total{dir=\"out\"} %" PRIu64 "\n", written * FH_PAGE_SIZE);
+    fprintf(t->out, "farheap_file_bytes_total{dir=\"in\"} %" PRIu64 "\n", read * FH_PAGE_SIZE);
+    family(t->out, "file_syncs_total", "counter", "Syncs of files by fdatasync.");
+    fprintf(t->out, "farheap_file_syncs_total %" PRIu64 "\n", syncs);
 }
 
 static void print_swap(const struct metrics_text *t)
@@ -311,7 +338,7 @@ static void print_swap(const struct metrics_text *t)
         stored += s->stored_pages;
         loaded += s->loaded_pages;
         bad_tags += s->bad_tags;
-        device += s->io_errors;
+        device += s->io_errors + z->engine.pager.backing.io_errors;
     }
     family(t->out, "swap_bytes_total", "counter", "Bytes moved to and from swap.");
     fprintf(t->out, "farheap_swap_bytes_total{dir=\"out\"} %" PRIu64 "\n", stored * FH_PAGE_SIZE);
@@ -497,6 +524,7 @@ void fh_metrics_print(FILE *out, const struct fh_node_figures *node, const struc
     print_pages(&t);
     print_reclaim(&t);
     print_swap(&t);
+    print_files(&t);
     print_buddy(&t);
     print_buddy_work(&t);
     print_slabs(&t);

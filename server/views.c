@@ -154,8 +154,26 @@ static json_t *buddy_part(const struct fh_zone *zone, const struct fh_figures *f
 
 /* --- the map of pages --- */
 
-enum map_kind { MAP_NOTHING, MAP_DIRTY, MAP_CLEAN, MAP_SWAP, MAP_READING, MAP_FAILED, MAP_KINDS };
-static const char map_glyphs[MAP_KINDS + 1] = ".#=sr!";
+enum map_kind {
+    MAP_NOTHING,
+    MAP_DIRTY,
+    MAP_CLEAN,
+    MAP_FILE_DIRTY,
+    MAP_FILE_CLEAN,
+    MAP_SWAP,
+    MAP_FILE,
+    MAP_READING,
+    MAP_FAILED,
+    MAP_KINDS
+};
+static const char map_glyphs[MAP_KINDS + 1] = ".#=Ffsdr!";
+
+static enum map_kind map_kind_of_frame(const struct fh_frame_record *frame)
+{
+    if (frame->file)
+        return frame->dirty ? MAP_FILE_DIRTY : MAP_FILE_CLEAN;
+    return frame->dirty ? MAP_DIRTY : MAP_CLEAN;
+}
 
 static enum map_kind map_kind_of(const struct fh_zone *zone, struct fh_page page)
 {
@@ -163,15 +181,17 @@ static enum map_kind map_kind_of(const struct fh_zone *zone, struct fh_page page
 
     switch (fh_entry_state(entry)) {
     case FH_PAGE_FRAME:
-        return fh_frames_record(&zone->pager.frames, fh_entry_frame(entry))->dirty ? MAP_DIRTY
-                                                                                   : MAP_CLEAN;
+        return map_kind_of_frame(fh_frames_record(&zone->pager.frames, fh_entry_frame(entry)));
     case FH_PAGE_SLOT:
         return MAP_SWAP;
+    case FH_PAGE_FILE:
+        return MAP_FILE;
     case FH_PAGE_READING:
         return MAP_READING;
     case FH_PAGE_FAILED:
         return MAP_FAILED;
     case FH_PAGE_NOTHING:
+    case FH_PAGE_ZERO:
         break;
     }
     return MAP_NOTHING;
@@ -298,10 +318,19 @@ static void sum_pager(struct view_sums *sum, const struct fh_pager_stats *p)
         sum->pager.budget.state = p->budget.state;
     sum->pager.pages_frame += p->pages_frame;
     sum->pager.pages_slot += p->pages_slot + p->pages_reading;
+    sum->pager.pages_file += p->pages_file;
     sum->pager.pages_failed += p->pages_failed;
     sum->pager.faults_first_write += p->faults_first_write;
     sum->pager.faults_swap += p->faults_swap;
+    sum->pager.faults_file += p->faults_file;
     sum->pager.faults_copy_on_write += p->faults_copy_on_write;
+    sum->pager.frames_file_clean += p->frames_file_clean;
+    sum->pager.frames_file_dirty += p->frames_file_dirty;
+    sum->pager.backing.files += p->backing.files;
+    sum->pager.backing.read_pages += p->backing.read_pages;
+    sum->pager.backing.written_pages += p->backing.written_pages;
+    sum->pager.backing.syncs += p->backing.syncs;
+    sum->pager.backing.io_errors += p->backing.io_errors;
     sum->pager.pages_lost += p->pages_lost;
     sum->pager.parked_now += p->parked_now;
     sum->pager.parked_total += p->parked_total;
@@ -337,6 +366,8 @@ static void sum_zone(struct view_sums *sum, const struct fh_figures *f)
     sum->reclaim.clean += e->reclaim.clean;
     sum->reclaim.dirty += e->reclaim.dirty;
     sum->reclaim.zero += e->reclaim.zero;
+    sum->reclaim.file_clean += e->reclaim.file_clean;
+    sum->reclaim.file_dirty += e->reclaim.file_dirty;
     if (e->reclaim.pressure > sum->reclaim.pressure)
         sum->reclaim.pressure = e->reclaim.pressure;
     sum->objects += e->objects;
@@ -386,6 +417,7 @@ static void info_memory(json_t *document, const struct fh_memory_figures *m,
                         const struct view_sums *sum)
 {
     const struct fh_pager_stats *p = &sum->pager;
+    uint64_t somewhere = p->pages_frame + p->pages_slot + p->pages_file + p->pages_failed;
     json_t *o = member(document, "memory");
 
     put(o, "bytes", p->frames_total * FH_PAGE_SIZE);
@@ -396,19 +428,33 @@ static void info_memory(json_t *document, const struct fh_memory_figures *m,
     o = member(document, "pages");
     put(o, "frame", p->pages_frame);
     put(o, "slot", p->pages_slot);
+    put(o, "file", p->pages_file);
     put(o, "failed", p->pages_failed);
-    put(o, "nothing",
-        sum->space.used_pages > p->pages_frame + p->pages_slot + p->pages_failed
-            ? sum->space.used_pages - p->pages_frame - p->pages_slot - p->pages_failed
-            : 0);
+    put(o, "nothing", sum->space.used_pages > somewhere ? sum->space.used_pages - somewhere : 0);
     o = member(document, "faults");
     put(o, "first_write", p->faults_first_write);
     put(o, "swap", p->faults_swap);
+    put(o, "file", p->faults_file);
     put(o, "copy_on_write", p->faults_copy_on_write);
     o = member(document, "reclaimed");
     put(o, "clean", sum->reclaim.clean);
     put(o, "dirty", sum->reclaim.dirty);
     put(o, "zero", sum->reclaim.zero);
+    put(o, "file_clean", sum->reclaim.file_clean);
+    put(o, "file_dirty", sum->reclaim.file_dirty);
+}
+
+static void info_files(json_t *document, const struct fh_pager_stats *p)
+{
+    json_t *o = member(document, "files");
+
+    put(o, "open", p->backing.files);
+    put(o, "frames_clean", p->frames_file_clean);
+    put(o, "frames_dirty", p->frames_file_dirty);
+    put(o, "read_bytes", p->backing.read_pages * FH_PAGE_SIZE);
+    put(o, "written_bytes", p->backing.written_pages * FH_PAGE_SIZE);
+    put(o, "syncs", p->backing.syncs);
+    put(o, "io_errors", p->backing.io_errors);
 }
 
 static void info_swap(json_t *document, const struct view_sums *sum, const char *backend)
@@ -465,6 +511,7 @@ static json_t *info_document(const struct fh_node_figures *node, const struct vi
     put(d, "region_bytes", sum->pager.frames_total * FH_PAGE_SIZE);
     put(d, "metadata_bytes", sum->metadata_bytes);
     info_memory(d, &node->memory, sum);
+    info_files(d, &sum->pager);
     info_swap(d, sum, node->io);
     info_objects(d, sum);
     o = member(d, "requests");

@@ -409,7 +409,8 @@ static int verb_pages(struct fh_tool *tool, const struct fh_args *args)
     if (tool->json)
         return fh_tool_json(tool, document);
     if (!tool->plain)
-        puts(". nothing   # dirty   = clean, slot kept   s in swap   r reading   ! failed");
+        puts(". nothing   # dirty   = clean, slot kept   F dirty file   f clean file   s in swap   "
+             "d in its file   r reading   ! failed");
     json_array_foreach(json_object_get(document, "zones"), i, zone)
     {
         if (zone_is_wanted(args, zone))

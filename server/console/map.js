@@ -2,7 +2,8 @@
 import { $, PAGE, bytes, colour, count, element, key, percent, say } from "./parts.js";
 
 export const KINDS = { ".": ["nothing", "never written"], "#": ["dirty", "in memory, newer than below"],
-  "=": ["clean", "in memory and in swap"], s: ["swap", "in swap"], r: ["reading", "being read"], "!": ["failed", "lost"] };
+  "=": ["clean", "in memory and in swap"], F: ["dirty", "in memory, newer than its file"],
+  f: ["clean", "in memory and in its file"], s: ["swap", "in swap"], d: ["swap", "in its file"], r: ["reading", "being read"], "!": ["failed", "lost"] };
 const zones = new Map();
 
 const hex = (n) => n.toString(16).padStart(8, "0").replace(/(....)$/, " $1");

@@ -28,8 +28,39 @@ static void walk(const char *name, const struct walk_opts *o)
     if (o->frames_max > 0)
         cr_assert_gt(w->zone.pager.budget.frames_moved, 10, "after %llu budgets",
                      (unsigned long long)w->budgets);
+    if (o->files) {
+        cr_assert_gt(w->opened, 50);
+        cr_assert_gt(w->synced, 50);
+    }
     cr_assert_gt(w->typed, 50, "objects of typed caches: %llu", (unsigned long long)w->typed);
     free(w);
+}
+
+Test(zone_walk, files_hold_what_an_array_holds, .timeout = 120)
+{
+    walk("files, four frames",
+         &(struct walk_opts){
+             .frames = 4, .slots = 511, .hold_max = 2, .disk_delay_max = 5, .files = true});
+    walk("files, many pages",
+         &(struct walk_opts){
+             .frames = 40, .slots = 511, .hold_max = 14, .disk_delay_max = 3, .files = true});
+}
+
+Test(zone_walk, files_need_no_swap, .timeout = 120)
+{
+    walk("files, no swap",
+         &(struct walk_opts){
+             .frames = 200, .slots = 0, .hold_max = 14, .disk_delay_max = 3, .files = true});
+}
+
+Test(zone_walk, files_on_a_failing_disk_are_told_and_harm_nothing, .timeout = 120)
+{
+    walk("files, failing disk", &(struct walk_opts){.frames = 24,
+                                                    .slots = 2047,
+                                                    .hold_max = 10,
+                                                    .disk_delay_max = 4,
+                                                    .faults = true,
+                                                    .files = true});
 }
 
 Test(zone_walk, four_frames_hold_what_an_array_holds, .timeout = 120)

@@ -203,6 +203,16 @@ static int64_t file_result(struct fh_fake_disk *d, struct fh_fake_file *f, struc
     return rc != 0 ? rc : (int64_t)transfer_size(t);
 }
 
+void fh_fake_disk_reopen(struct fh_fake_disk *d, struct fh_fake_file *f)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+
+    for (struct fh_fake_file *other = d->files; other; other = other->next)
+        if (other->fd == fd)
+            other->fd = -1; /* it was closed: numbers come again */
+    f->fd = fd;
+}
+
 struct fh_fake_file *fh_fake_disk_file(struct fh_fake_disk *d, uint64_t size)
 {
     struct fh_fake_file *f = calloc(1, sizeof(*f));
@@ -212,7 +222,9 @@ struct fh_fake_file *fh_fake_disk_file(struct fh_fake_disk *d, uint64_t size)
     f->size = size;
     f->bytes = calloc(1, size + 1);
     f->safe = calloc(1, size + 1);
-    f->fd = f->bytes && f->safe ? eventfd(0, EFD_CLOEXEC) : -1;
+    f->fd = -1;
+    if (f->bytes && f->safe)
+        fh_fake_disk_reopen(d, f);
     if (f->fd < 0) {
         free(f->bytes);
         free(f->safe);

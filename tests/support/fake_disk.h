@@ -84,5 +84,7 @@ uint8_t *fh_fake_disk_page(struct fh_fake_disk *, uint64_t offset);
 /* A file of zeros, which lives as long as the disk; NULL: no memory. Its size may be lowered later, as
  * if somebody else had cut it. */
 struct fh_fake_file *fh_fake_disk_file(struct fh_fake_disk *, uint64_t size);
+/* Another descriptor for a file whose old one was closed. */
+void fh_fake_disk_reopen(struct fh_fake_disk *, struct fh_fake_file *);
 
 #endif

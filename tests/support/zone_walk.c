@@ -25,7 +25,11 @@ size_t zone_walk_name(uint32_t i, char name[16])
 
 void zone_walk_init(struct zone_walk *w, uint64_t seed, const struct walk_opts *o)
 {
-    *w = (struct zone_walk){.random = {seed}, .now_ms = 1000, .frames_max = o->frames_max};
+    *w = (struct zone_walk){.random = {seed},
+                            .now_ms = 1000,
+                            .frames_max = o->frames_max,
+                            .files = o->files,
+                            .faults = o->faults};
     w->disk = fh_fake_disk_create(seed);
     w->disk->delay_max = o->disk_delay_max;
     w->disk->reorder = true;
@@ -63,6 +67,63 @@ static void object_forget(struct walk_object *o, uint32_t keep)
     o->count = keep;
 }
 
+static uint64_t page_hash(const uint8_t *bytes, uint64_t size, uint32_t page)
+{
+    uint64_t end = fh_min_u64(size, (uint64_t)(page + 1) * FH_PAGE_SIZE);
+    uint64_t hash = 14695981039346656037u;
+
+    for (uint64_t i = (uint64_t)page * FH_PAGE_SIZE; i < end; i++)
+        hash = (hash ^ bytes[i]) * 1099511628211u;
+    return hash;
+}
+
+/* The file's pages may be these from now on. */
+static void file_note(struct walk_file *f, const uint8_t *bytes)
+{
+    if (f->count == f->room) {
+        f->room = f->room * 2 + 64;
+        for (uint32_t p = 0; p < WALK_FILE_PAGES; p++)
+            f->was[p] = realloc(f->was[p], f->room * sizeof(*f->was[p]));
+    }
+    for (uint32_t p = 0; p < fh_pages_for(f->disk->size); p++)
+        f->was[p][f->count] = page_hash(bytes, f->disk->size, p);
+    f->count++;
+}
+
+static bool file_has_been(const struct walk_file *f, uint32_t page, uint64_t hash)
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->was[page][i] == hash)
+            return true;
+    return false;
+}
+
+/* Each page is one that it was since the last sync. Where the disk fails it tears pages. */
+static void file_check(struct zone_walk *w, const struct walk_object *o)
+{
+    const struct walk_file *f = &o->file;
+
+    if (w->disk->permille[FH_DISK_SHORT] > 0)
+        return;
+    for (uint32_t p = 0; p < fh_pages_for(f->disk->size); p++)
+        if (!file_has_been(f, p, page_hash(f->disk->bytes, f->disk->size, p)) ||
+            !file_has_been(f, p, page_hash(f->disk->safe, f->disk->size, p)))
+            WRONG(w, "page %u of a file is neither old nor new", p);
+}
+
+static void file_forget(struct walk_file *f, uint32_t before)
+{
+    f->count -= before;
+    for (uint32_t p = 0; p < WALK_FILE_PAGES && f->was[p]; p++)
+        memmove(f->was[p], f->was[p] + before, f->count * sizeof(*f->was[p]));
+}
+
+static void file_free(struct walk_file *f)
+{
+    for (uint32_t p = 0; p < WALK_FILE_PAGES; p++)
+        free(f->was[p]);
+}
+
 /* A new version, a copy of the last one cut or grown with zeros, or initial bytes, to `size`. */
 static uint8_t *object_version(struct walk_object *o, uint64_t size)
 {
@@ -86,8 +147,16 @@ static void object_is(struct walk_object *o, const struct fh_object_view *view)
     o->version = view->version;
 }
 
+/* What a mutation made is what the file may get. */
+static void object_note(struct walk_object *o)
+{
+    if (o->of_file)
+        file_note(&o->file, o->versions[o->count - 1]);
+}
+
 static void object_die(struct walk_object *o)
 {
+    o->of_file = false;
     o->live = false;
     o->named = false;
     o->cache = NULL;
@@ -144,6 +213,7 @@ static void mutation_apply(struct walk_call *c, struct walk_object *o)
         break;
     }
     object_is(o, &m->object);
+    object_note(o);
 }
 
 /* An object longer than those of its cache is refused. */
@@ -153,6 +223,11 @@ static bool mutation_leaves_cache(const struct walk_call *c, const struct walk_o
            c->u.mutation.size > o->cache->object_size;
 }
 
+static bool mutation_resizes_file(const struct walk_call *c, const struct walk_object *o, int rc)
+{
+    return rc == -EOPNOTSUPP && c->u.mutation.kind == FH_MUTATE_RESIZE && o->of_file;
+}
+
 static void mutation_end(struct walk_call *c, int rc)
 {
     struct walk_object *o = &c->walk->objects[c->object];
@@ -160,7 +235,8 @@ static void mutation_end(struct walk_call *c, int rc)
     o->busy = false;
     if (rc == 0)
         mutation_apply(c, o);
-    else if (!is_excused(c->walk, rc) && !mutation_leaves_cache(c, o, rc))
+    else if (!is_excused(c->walk, rc) && !mutation_leaves_cache(c, o, rc) &&
+             !mutation_resizes_file(c, o, rc))
         WRONG(c->walk, "mutation %d of object %u: %d", c->u.mutation.kind, c->object, rc);
     call_over(c);
 }
@@ -232,6 +308,7 @@ static void stage_end(struct walk_call *c, int rc)
         }
         memcpy(o->versions[o->count - 1] + c->offset, c->bytes, c->size);
         object_is(o, &c->u.stage.object);
+        object_note(o);
     } else {
         fh_stage_abort(&c->u.stage);
         if (!is_excused(c->walk, rc))
@@ -276,6 +353,21 @@ static void stage_receive(struct walk_call *c)
     fh_stage_advance(s, part);
 }
 
+static void sync_end(struct walk_call *c, int rc)
+{
+    struct walk_object *o = &c->walk->objects[c->object];
+
+    o->syncing = false;
+    if (rc == 0) {
+        file_forget(&o->file, c->first_version);
+        file_check(c->walk, o);
+        c->walk->synced++;
+    } else if (rc != -ESTALE && !is_excused(c->walk, rc) && !(rc == -EIO && c->walk->faults)) {
+        WRONG(c->walk, "sync of object %u: %d", c->object, rc);
+    }
+    call_over(c);
+}
+
 static void call_done(struct fh_call *call)
 {
     struct walk_call *c = FH_CONTAINER_OF(call, struct walk_call, u);
@@ -284,6 +376,8 @@ static void call_done(struct fh_call *call)
         read_go_on(c, call->rc);
     else if (c->kind == WALK_MUTATE)
         mutation_end(c, call->rc);
+    else if (c->kind == WALK_SYNC)
+        sync_end(c, call->rc);
     else if (c->kind == WALK_STAGE && c->commits)
         stage_end(c, call->rc);
     else if (c->kind == WALK_STAGE && call->rc == 0)
@@ -321,6 +415,73 @@ static void begin_alloc(struct zone_walk *w, uint32_t i)
     object_version(o, size);
     o->live = true;
     object_is(o, &view);
+}
+
+/* Makes the object's file, with bytes; or gives the one it had a descriptor again. */
+static bool file_prepare(struct zone_walk *w, struct walk_object *o, uint64_t number)
+{
+    struct walk_file *f = &o->file;
+
+    if (f->disk) {
+        if (fh_backing_known(&w->zone.pager.backing, (struct fh_file_id){1, number}))
+            return false; /* it is still in use by what was being written */
+        file_check(w, o);
+        fh_fake_disk_reopen(w->disk, f->disk);
+        return true;
+    }
+    f->disk = fh_fake_disk_file(w->disk, rng_below(&w->random, WALK_SIZE_MAX));
+    random_bytes(&w->random, f->disk->bytes, f->disk->size);
+    memcpy(f->disk->safe, f->disk->bytes, f->disk->size);
+    return true;
+}
+
+static void begin_file(struct zone_walk *w, uint32_t i)
+{
+    struct walk_object *o = &w->objects[i];
+    struct fh_object_view view;
+
+    if (o->live || o->busy || o->syncing || o->readers > 0 || !file_prepare(w, o, i))
+        return;
+    const struct fh_file_source source = {
+        .fd = o->file.disk->fd, .id = {1, i}, .size_bytes = o->file.disk->size, .may_write = true};
+    int rc = fh_zone_file_open(&w->zone, 1, &source, true, &view);
+    if (rc != 0) {
+        WRONG(w, "open: %d", rc);
+        return;
+    }
+    object_forget(o, 0);
+    memcpy(object_version(o, source.size_bytes), o->file.disk->bytes, source.size_bytes);
+    file_forget(&o->file, o->file.count);
+    file_note(&o->file, o->file.disk->bytes);
+    file_note(&o->file, o->file.disk->safe); /* what was not synced may be lost */
+    o->of_file = o->live = true;
+    object_is(o, &view);
+    w->opened++;
+}
+
+static void begin_sync(struct zone_walk *w, struct walk_call *c)
+{
+    struct walk_object *o = &w->objects[c->object];
+    struct fh_sync *s = &c->u.sync;
+
+    if (!o->live || !o->of_file || o->syncing)
+        return;
+    *s = (struct fh_sync){.ref = o->ref, .size = o->size};
+    s->call.done = call_done;
+    c->kind = WALK_SYNC;
+    c->first_version = o->file.count - 1;
+    o->syncing = true;
+    int rc = fh_zone_sync(&w->zone, s);
+    w->parked += rc == -EINPROGRESS;
+    if (rc != -EINPROGRESS)
+        sync_end(c, rc);
+}
+
+static void begin_sync_of_some(struct zone_walk *w, struct walk_call *c)
+{
+    for (uint32_t i = 0; i < WALK_OBJECTS && !w->objects[c->object].of_file; i++)
+        c->object = (c->object + 1) % WALK_OBJECTS;
+    begin_sync(w, c);
 }
 
 static void begin_alloc_typed(struct zone_walk *w, uint32_t i)
@@ -551,6 +712,9 @@ static void cancel_call(struct zone_walk *w, struct walk_call *c)
     } else if (c->kind == WALK_MUTATE) {
         fh_zone_mutate_cancel(&c->u.mutation);
         w->objects[c->object].busy = false;
+    } else if (c->kind == WALK_SYNC) {
+        fh_zone_sync_cancel(&c->u.sync);
+        w->objects[c->object].syncing = false;
     } else {
         return;
     }
@@ -585,6 +749,10 @@ void zone_walk_step(struct zone_walk *w)
             begin_cache(w);
         else if (dice < 94 && w->frames_max > 0)
             begin_budget(w);
+        else if (dice < 97 && w->files)
+            begin_file(w, c->object);
+        else if (w->files && dice >= 97)
+            begin_sync_of_some(w, c);
     }
     if (dice % 3 == 0)
         (void)fh_zone_turn(&w->zone, w->now_ms += rng_below(&w->random, 30));
@@ -618,6 +786,8 @@ void zone_walk_fini(struct zone_walk *w)
         c->object = i;
         begin_read(w, c);
         zone_walk_settle(w);
+        begin_sync(w, c);
+        zone_walk_settle(w);
         begin_free(w, i);
     }
     while (w->disk->io.in_flight > 0)
@@ -635,6 +805,8 @@ void zone_walk_fini(struct zone_walk *w)
               (unsigned long long)stats.pager.swap.slots_used);
     for (uint32_t i = 0; i < WALK_OBJECTS; i++)
         object_forget(&w->objects[i], 0);
+    for (uint32_t i = 0; i < WALK_OBJECTS; i++)
+        file_free(&w->objects[i].file);
     fh_zone_fini(&w->zone);
     fh_io_destroy(&w->disk->io);
 }

@@ -3,7 +3,8 @@
  * object an array of bytes, of which all versions are kept while a read is under way.
  *
  * Some objects are of typed caches, whose initial bytes the model keeps as well; caches come and
- * go.
+ * go. Some are files, which are closed, opened again and synced: each page of such a file is always
+ * one that the object had, and not older than the last sync.
  *
  * A mutation takes effect in the model at the moment the zone says it is done. A read must give
  * exactly one of the versions that existed between its opening and its end: never a mix of two.
@@ -23,7 +24,15 @@ enum {
     WALK_CALLS = 10,
     WALK_SIZE_MAX = 40000,
     WALK_VERSIONS = 64,
-    WALK_CACHES = 3
+    WALK_CACHES = 3,
+    WALK_FILE_PAGES = WALK_SIZE_MAX / FH_PAGE_SIZE + 1,
+};
+
+/* The file of an object that is one, and what each of its pages has been since the last sync. */
+struct walk_file {
+    struct fh_fake_file *disk;      /* NULL: not made yet */
+    uint64_t *was[WALK_FILE_PAGES]; /* hashes of its versions, oldest first */
+    uint32_t count, room;           /* versions, of all pages */
 };
 
 struct walk_cache {
@@ -37,6 +46,9 @@ struct walk_object {
     bool doubtful;          /* the disk was told to fail: IO errors are fine */
     struct fh_ref ref;
     const struct walk_cache *cache; /* NULL: of none */
+    bool of_file;                   /* its bytes are those of `file` */
+    bool syncing;
+    struct walk_file file;
     uint64_t size, version;
     uint8_t *versions[WALK_VERSIONS]; /* the newest is [count - 1] */
     uint64_t sizes[WALK_VERSIONS];
@@ -44,22 +56,22 @@ struct walk_object {
     uint32_t readers;
 };
 
-enum walk_kind { WALK_IDLE, WALK_MUTATE, WALK_READ, WALK_STAGE, WALK_PUT };
+enum walk_kind { WALK_IDLE, WALK_MUTATE, WALK_READ, WALK_STAGE, WALK_SYNC };
 
 struct walk_call {
     struct zone_walk *walk;
     enum walk_kind kind;
     uint32_t object;
     uint64_t offset, size;
-    uint8_t *bytes; /* to be written, or read so far */
-    uint64_t moved; /* of them, read or staged */
-    uint32_t first_version;
+    uint8_t *bytes;         /* to be written, or read so far */
+    uint64_t moved;         /* of them, read or staged */
+    uint32_t first_version; /* of a sync: the file's */
     bool commits, puts;
     union {
         struct fh_mutation mutation;
         struct fh_reader reader;
         struct fh_stage stage;
-        struct fh_put put;
+        struct fh_sync sync;
     } u;
 };
 
@@ -72,10 +84,12 @@ struct zone_walk {
     struct walk_cache caches[WALK_CACHES];
     struct walk_call calls[WALK_CALLS];
     uint64_t steps, parked, refused_space, refused_io;
-    uint64_t typed;      /* objects of caches so far */
-    uint64_t frames_max; /* 0 = the budget does not change */
-    uint64_t budgets;    /* changes of it so far */
-    char wrong[200];     /* first thing that was wrong; empty = nothing */
+    uint64_t typed;          /* objects of caches so far */
+    bool files, faults;      /* some objects are files; the disk failed now and then */
+    uint64_t opened, synced; /* files so far */
+    uint64_t frames_max;     /* 0 = the budget does not change */
+    uint64_t budgets;        /* changes of it so far */
+    char wrong[200];         /* first thing that was wrong; empty = nothing */
 };
 
 struct walk_opts {
@@ -83,6 +97,7 @@ struct walk_opts {
     uint32_t hold_max;
     uint32_t disk_delay_max;
     bool faults;         /* the disk fails now and then */
+    bool files;          /* some objects are files */
     uint64_t frames_max; /* the budget changes now and then, up to this; 0 = it does not */
     uint32_t chunk_order;
 };
