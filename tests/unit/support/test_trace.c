@@ -35,6 +35,7 @@ static int load(const char *text, size_t size)
     cr_assert_not_null(out);
     cr_assert_eq(fwrite(text, 1, size, out), size);
     fclose(out);
+    trace_free(&t);
     return trace_load(&t, path);
 }
 
