@@ -125,6 +125,7 @@ struct fh_pager_budget {
 };
 
 struct fh_budget_stats {
+    uint64_t held; /* frames of owned and of leaving chunks: what was not given yet */
     uint64_t asked,
         least; /* frames: what was asked for; what the content needs, below which it cannot go */
     enum fh_budget_state state;

@@ -37,6 +37,7 @@ enum {
     GROW_CHUNKS = 64,  /* in a slice */
     MOVE_FRAMES = 64,  /* in a slice */
     MOVE_SQUEEZED = 4, /* in a slice, below free_min */
+    GIVE_CHUNKS = 4,   /* in a slice: the kernel takes 50 to 100 us for one of small pages */
     CHUNK_NONE = UINT32_MAX
 };
 
@@ -266,7 +267,8 @@ bool fh_pager_budget_turn(struct fh_pager *p)
     if (b->leaving_count > 0 && b->state == FH_BUDGET_STEADY)
         b->state = FH_BUDGET_SHRINKING;
     uint32_t moves = budget_moves(p);
-    for (uint32_t i = b->leaving_count; i-- > 0;)
+    uint64_t given = b->chunks_given;
+    for (uint32_t i = b->leaving_count; i-- > 0 && b->chunks_given - given < GIVE_CHUNKS;)
         more = budget_empty(p, i, &moves) || more;
     if (p->frames.leaving > 0 && moves == 0)
         b->need = MOVE_SQUEEZED;
@@ -289,7 +291,12 @@ void fh_pager_budget_stats(const struct fh_pager *p, struct fh_budget_stats *out
 {
     const struct fh_pager_budget *b = &p->budget;
 
-    *out = (struct fh_budget_stats){.asked = b->asked,
+    uint64_t held = p->frames.total;
+
+    for (uint32_t i = 0; i < b->leaving_count; i++)
+        held += p->frames.chunks[b->leaving[i]].size;
+    *out = (struct fh_budget_stats){.held = held,
+                                    .asked = b->asked,
                                     .least = budget_least(p),
                                     .state = b->state,
                                     .frames_moved = b->frames_moved,

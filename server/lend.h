@@ -12,7 +12,7 @@
 
 /* A zone, as it reported last, and what it is to have. */
 struct fh_lend_zone {
-    uint64_t have;   /* frames it has, those of leaving chunks included */
+    uint64_t have;   /* frames it has, and leaving chunks whole: they are not given yet */
     uint64_t spare;  /* of them free beyond its high watermark */
     uint64_t least;  /* what lives there needs at least, to stay */
     bool hungry;     /* it parks requests or evicts */

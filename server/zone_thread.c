@@ -99,7 +99,7 @@ void fh_zone_thread_order(struct fh_message *message, void *owner)
     fh_zone_stats(&t->zone, &s);
     uint64_t spare = s.pager.frames_free;
     uint64_t keep = t->zone.reclaim.high;
-    o->have = s.pager.frames_total * FH_PAGE_SIZE;
+    o->have = s.pager.budget.held * FH_PAGE_SIZE;
     o->spare = spare > keep ? (spare - keep) * FH_PAGE_SIZE : 0;
     o->least = s.pager.budget.least * FH_PAGE_SIZE;
     o->evicted = s.reclaim.clean + s.reclaim.dirty;

@@ -45,6 +45,8 @@ static enum fh_budget_state state(void)
 
     fh_pager_stats(&rig.pager, &s);
     cr_assert_eq(s.frames_total, rig.pager.frames.total + rig.pager.frames.leaving);
+    cr_assert_geq(s.budget.held, s.frames_total);
+    cr_assert(s.budget.state != FH_BUDGET_STEADY || s.budget.held == s.frames_total);
     cr_assert_eq(s.frames_free + s.frames_dirty + s.frames_clean + s.frames_held, s.frames_total,
                  "frames sum up");
     return s.budget.state;
