@@ -190,12 +190,13 @@ static void budget_part(struct fh_pager *p, uint32_t i)
 
 /* --- moving --- */
 
-/* Only entries refer to it, and no I/O. */
+/* Only entries refer to it, and no I/O. It need not be in a queue. */
 static bool frame_may_move(const struct fh_pager *p, struct fh_frame frame)
 {
     const struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
 
-    return r->queue != FH_QUEUE_NONE && (r->refs == 1 || r->refs == fh_pager_names(p, frame));
+    return r->page != FH_PAGE_NONE && !r->busy && r->refs > 0 &&
+           (r->refs == 1 || r->refs == fh_pager_names(p, frame));
 }
 
 static void frame_move(struct fh_pager *p, struct fh_frame from)
@@ -210,7 +211,8 @@ static void frame_move(struct fh_pager *p, struct fh_frame from)
         fh_pagetable_set(&p->table, walk.page,
                          fh_entry_make(FH_PAGE_FRAME, to.v, fh_entry_slot(walk.entry)));
     *fh_frames_record(&p->frames, to) = *old; /* also the references: all of them moved */
-    fh_fifo_replace(&p->fifo, from, to);
+    if (old->queue != FH_QUEUE_NONE)
+        fh_fifo_replace(&p->fifo, from, to);
     old->page = FH_PAGE_NONE;
     old->refs = 1;
     fh_pager_unref(p, from);

@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/support/zone_walk.h"
 
@@ -119,4 +120,85 @@ Test(zone_walk, a_budget_changes_while_swap_is_full_or_fails, .timeout = 120)
                                                             .faults = true,
                                                             .frames_max = 48,
                                                             .chunk_order = 2});
+}
+
+/* --- two zones, one region --- */
+
+enum { SHARED_CHUNKS = 24, SHARED_ORDER = 2, SHARED_FRAMES = SHARED_CHUNKS << SHARED_ORDER };
+
+static bool shared_taken[SHARED_CHUNKS];
+
+static bool shared_take(void *ctx, uint32_t *chunk)
+{
+    (void)ctx;
+    for (*chunk = 0; *chunk < SHARED_CHUNKS; ++*chunk)
+        if (!shared_taken[*chunk])
+            return shared_taken[*chunk] = true;
+    return false;
+}
+
+static void shared_give(void *ctx, uint32_t chunk, bool warm)
+{
+    (void)ctx;
+    (void)warm;
+    cr_assert(shared_taken[chunk], "chunk %u is given twice", chunk);
+    shared_taken[chunk] = false;
+}
+
+static struct zone_walk *shared_walk(const char *name, const struct fh_region *region)
+{
+    struct rng seeds = rng_from_env(name);
+    struct zone_walk *w = malloc(sizeof(*w));
+
+    zone_walk_init(w, seeds.state,
+                   &(struct walk_opts){.frames = SHARED_FRAMES / 2,
+                                       .slots = 511,
+                                       .hold_max = 10,
+                                       .disk_delay_max = 3,
+                                       .chunk_order = SHARED_ORDER,
+                                       .region = region,
+                                       .source = {.take = shared_take, .give = shared_give}});
+    return w;
+}
+
+static uint64_t held(const struct zone_walk *w)
+{
+    struct fh_zone_stats s;
+
+    fh_zone_stats(&w->zone, &s);
+    return s.pager.budget.held;
+}
+
+/* Memory goes to and fro while both are busy: what each holds stays what it is, and the sum what there is. */
+Test(zone_walk, two_zones_lend_each_other_chunks, .timeout = 120)
+{
+    struct fh_mem mem = {0};
+    struct fh_region region;
+
+    memset(shared_taken, 0, sizeof(shared_taken));
+    cr_assert_eq(fh_region_init(&region, &mem, SHARED_FRAMES * FH_PAGE_SIZE), 0);
+    struct zone_walk *w[] = {shared_walk("first", &region), shared_walk("second", &region)};
+    for (uint32_t i = 0; i < STEPS && !w[0]->wrong[0] && !w[1]->wrong[0]; i++) {
+        zone_walk_step(w[0]);
+        zone_walk_step(w[1]);
+        if (i % 200 == 0) {
+            uint64_t first = rng_between(&w[0]->random, 20, SHARED_FRAMES - 20);
+            cr_assert_eq(fh_zone_set_memory(&w[0]->zone, first * FH_PAGE_SIZE, true), 0);
+            cr_assert_eq(
+                fh_zone_set_memory(&w[1]->zone, (SHARED_FRAMES - first) * FH_PAGE_SIZE, true), 0);
+        }
+        cr_assert_leq(held(w[0]) + held(w[1]), SHARED_FRAMES);
+        if (i % CHECK_EVERY == 0) {
+            cr_assert(fh_zone_check(&w[0]->zone, stderr));
+            cr_assert(fh_zone_check(&w[1]->zone, stderr));
+        }
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_assert_gt(w[i]->zone.pager.budget.chunks_given, 50);
+        cr_assert_str_empty(w[i]->wrong, "%s", w[i]->wrong);
+        zone_walk_fini(w[i]);
+        cr_assert_str_empty(w[i]->wrong, "at the end: %s", w[i]->wrong);
+        free(w[i]);
+    }
+    fh_region_fini(&region, &mem);
 }

@@ -41,6 +41,8 @@ void zone_walk_init(struct zone_walk *w, uint64_t seed, const struct walk_opts *
                           &(struct fh_zone_opts){.memory_bytes = o->frames * FH_PAGE_SIZE,
                                                  .memory_max_bytes = o->frames_max * FH_PAGE_SIZE,
                                                  .chunk_order = o->chunk_order,
+                                                 .region = o->region,
+                                                 .source = o->source,
                                                  .swap_bytes = o->slots * FH_PAGE_SIZE,
                                                  .swap_dir = "/var/tmp",
                                                  .io = &w->disk->io,

@@ -100,6 +100,8 @@ struct walk_opts {
     bool files;          /* some objects are files */
     uint64_t frames_max; /* the budget changes now and then, up to this; 0 = it does not */
     uint32_t chunk_order;
+    const struct fh_region *region; /* shared with another walk; NULL = its own */
+    struct fh_chunk_source source;
 };
 
 void zone_walk_init(struct zone_walk *, uint64_t seed, const struct walk_opts *);
