@@ -135,8 +135,7 @@ Test(budget, resident_memory_follows_what_is_configured)
     fh_client *client;
 
     serve((const char *[]){"--memory=128MiB", "--memory-max=256MiB", "--swap-size=256MiB",
-                           "--zones=2", "--admin-listen=127.0.0.1:0", "--memory-pressure=0%",
-                           NULL});
+                           "--zones=2", "--admin-listen=127.0.0.1:0", NULL});
     cr_assert_eq(fh_open(url, NULL, &client), FH_OK);
     for (uint32_t i = 0; i < 400; i++) /* 100 MiB */
         put(client, i);
@@ -208,7 +207,7 @@ Test(budget, all_load_on_one_zone_gets_it_most_of_the_memory)
     fh_handle object;
 
     serve((const char *[]){"--memory=64MiB", "--swap-size=512MiB", "--zones=2",
-                           "--admin-listen=127.0.0.1:0", "--memory-pressure=0%", NULL});
+                           "--admin-listen=127.0.0.1:0", NULL});
     cr_assert_eq(fh_open(url, NULL, &client), FH_OK);
     cr_assert_eq(fh_alloc(client, (uint64_t)PIECE * PIECES, NULL, &object), FH_OK);
     size_t zone = (size_t)(object.address >> 48), idle = server_process_rss(&server);
@@ -293,7 +292,6 @@ Test(budget, a_lowered_limit_of_the_control_group_shrinks_it, .fini = group_remo
         cr_skip_test("no control group of version 1 can be made here");
     cr_assert_eq(server_process_start(&server, starter,
                                       (const char *[]){"--memory=128MiB", "--swap-size=256MiB",
-                                                       "--memory-pressure=0%",
                                                        "--admin-listen=127.0.0.1:0", NULL}),
                  0, "see %s", server.log_path);
     find_admin();

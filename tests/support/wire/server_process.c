@@ -138,8 +138,9 @@ int server_process_start(struct server_process *s, const char *program, const ch
 {
     char swap[SERVER_PATH_MAX + 16];
     const char *const defaults[] = {
-        "--listen=127.0.0.1:0,plain", "--memory=16MiB",   swap, "--swap-size=64MiB", "--zones=1",
-        "--admin-listen=none",        "--log-format=text"};
+        "--listen=127.0.0.1:0,plain", "--memory=16MiB",      swap,
+        "--swap-size=64MiB",          "--zones=1",           "--admin-listen=none",
+        "--log-format=text",          "--memory-pressure=0%"};
     const char *argv[FLAGS_MAX + 1] = {program};
     unsigned count = 1;
     int rc;
