@@ -202,3 +202,22 @@ Test(zone_walk, two_zones_lend_each_other_chunks, .timeout = 120)
     }
     fh_region_fini(&region, &mem);
 }
+
+Test(zone_walk, frames_of_files_move_as_well, .timeout = 120)
+{
+    walk("files, other budgets", &(struct walk_opts){.frames = 40,
+                                                     .slots = 511,
+                                                     .hold_max = 10,
+                                                     .disk_delay_max = 4,
+                                                     .files = true,
+                                                     .frames_max = 64,
+                                                     .chunk_order = 2});
+    walk("files, other budgets, failing disk", &(struct walk_opts){.frames = 32,
+                                                                   .slots = 2047,
+                                                                   .hold_max = 10,
+                                                                   .disk_delay_max = 4,
+                                                                   .faults = true,
+                                                                   .files = true,
+                                                                   .frames_max = 48,
+                                                                   .chunk_order = 3});
+}
