@@ -58,6 +58,12 @@ struct fh_request {
     void *impl;
 };
 
+/* A GET of some of the object's bytes. */
+static inline bool fh_request_is_part(const struct fh_request *r)
+{
+    return r->op == FH_OP_GET && r->size < r->object_bytes;
+}
+
 struct fh_driver; /* each class has its own */
 
 struct fh_driver_class {

@@ -5,6 +5,8 @@
  *   set KEY 0 0 N   STORED
  *   delete KEY      DELETED or NOT_FOUND
  *
+ * There is no get of a part: the whole value comes, and the part is taken out of it here.
+ *
  * A value that does not fit (1 MiB unless the server is told otherwise) answers SERVER_ERROR.
  */
 #include "client/bench/stream.h"
@@ -35,6 +37,12 @@ static ssize_t memcached_parse_value(const char *data, size_t size, const char *
         return -1;
     if (size < head + bytes + 2 + strlen(END))
         return 0;
+    if (fh_request_is_part(r)) {
+        r->status = bytes == r->object_bytes ? FH_OK : FH_PROTOCOL;
+        r->got = r->status == FH_OK ? (size_t)r->size : 0;
+        memcpy(r->buf, body + r->offset, r->got);
+        return (ssize_t)(head + bytes + 2 + strlen(END));
+    }
     r->status = bytes <= r->size ? FH_OK : FH_TOO_LARGE;
     r->got = bytes <= r->size ? (size_t)bytes : 0;
     memcpy(r->buf, body, r->got);

@@ -3,6 +3,7 @@
  * begin with + - : or $.
  *
  *   GET   $N | the bytes, or $-1 for a miss        SET   +OK        DEL   :1 or :0
+ *   GETRANGE, of a part: $N | the bytes; of a key that is not there, $0
  */
 #include "client/bench/stream.h"
 
@@ -21,9 +22,9 @@ static ssize_t redis_parse_bulk(const char *data, size_t size, const char *body,
     long long bytes = strtoll(data + 1, NULL, 10);
     size_t head = (size_t)(body - data);
 
-    if (bytes < 0) {
+    if (bytes < 0 || (bytes == 0 && fh_request_is_part(r) && size >= head + 2)) {
         r->status = FH_NOT_FOUND;
-        return (ssize_t)head;
+        return (ssize_t)(bytes < 0 ? head : head + 2);
     }
     if (bytes > 1 << 30 || r->op != FH_OP_GET)
         return -1;
@@ -82,8 +83,25 @@ static void redis_close(struct fh_driver *d)
     free(d);
 }
 
+static void redis_submit_part(struct fh_driver *d, struct fh_request *r)
+{
+    char first[24], last[24], head[200];
+    int n1 = snprintf(first, sizeof(first), "%llu", (unsigned long long)r->offset);
+    int n2 = snprintf(last, sizeof(last), "%llu", (unsigned long long)(r->offset + r->size - 1));
+    int size = snprintf(head, sizeof(head),
+                        "*4\r\n$8\r\nGETRANGE\r\n$%zu\r\n%s\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n",
+                        r->name_size, r->name, n1, first, n2, last);
+
+    if (fh_stream_begin(&d->stream, r))
+        (void)fh_stream_add(&d->stream, head, (size_t)size);
+}
+
 static void redis_submit(struct fh_driver *d, struct fh_request *r)
 {
+    if (fh_request_is_part(r)) {
+        redis_submit_part(d, r);
+        return;
+    }
     bool put = r->op == FH_OP_PUT;
     char head[160];
     int size = snprintf(head, sizeof(head), "*%d\r\n$3\r\n%s\r\n$%zu\r\n%s\r\n", put ? 3 : 2,

@@ -25,7 +25,10 @@ static const char usage_text[] =
     "  --dist D            uniform, zipf:THETA (default zipf:0.99) or seq\n"
     "  --keys N            objects that are there before the run (10000)\n"
     "  --size S            of an object (4KiB)      --sizes 64:50,4KiB:40,1MiB:10   with weights\n"
-    "  --touch S           bytes per get or read of a larger object (all of it)\n"
+    "  --touch S           bytes per get or read of a larger object (all of it); memcached has to\n"
+    "                      send the whole object\n"
+    "  --fill-rate N       objects stored per second before the run (as fast as it goes)\n"
+    "  --keep              leave the objects there at the end\n"
     "  --seed N            the same seed, the same requests (42)\n"
     "Load\n"
     "  -c CLIENTS          connections (8)          -t THREADS (1)          -P PIPELINE (1)\n"
@@ -57,6 +60,8 @@ enum {
     OPT_SIZES,
     OPT_TOUCH,
     OPT_SEED,
+    OPT_KEEP,
+    OPT_FILL_RATE,
     OPT_WARMUP,
     OPT_ROUNDS,
     OPT_ARRIVAL,
@@ -83,6 +88,8 @@ static const struct option long_options[] = {
     {"sizes", required_argument, NULL, OPT_SIZES},
     {"touch", required_argument, NULL, OPT_TOUCH},
     {"seed", required_argument, NULL, OPT_SEED},
+    {"fill-rate", required_argument, NULL, OPT_FILL_RATE},
+    {"keep", no_argument, NULL, OPT_KEEP},
     {"warmup", required_argument, NULL, OPT_WARMUP},
     {"rounds", required_argument, NULL, OPT_ROUNDS},
     {"arrival", required_argument, NULL, OPT_ARRIVAL},
@@ -183,6 +190,9 @@ static int parse_one_flag(struct parse *p, int option)
     case OPT_VERIFY:
         p->o->verify = true;
         return 0;
+    case OPT_KEEP:
+        p->o->keep = true;
+        return 0;
     case OPT_NO_SERVER_STATS:
         p->o->server_stats = false;
         return 0;
@@ -246,6 +256,8 @@ static int parse_one(struct parse *p, int option, const char *text)
         return fh_args_mix(o, text);
     case OPT_DIST:
         return fh_args_dist(o, text);
+    case OPT_FILL_RATE:
+        return fh_units_count(text, &o->fill_rate);
     case OPT_KEYS:
         return fh_units_count(text, &o->keys);
     case OPT_SIZE:
@@ -353,10 +365,6 @@ static int check_targets(struct parse *p)
         for (int op = 0; op < FH_OPS; op++)
             if (o->mix[op] > 0 && !(o->targets[i].class->ops & 1u << op))
                 return refuse("the mix has what this target cannot do", o->targets[i].label);
-    if (o->touch_bytes > 0 && p->target_count > 0)
-        for (uint32_t i = 0; i < o->target_count; i++)
-            if (o->targets[i].class != &fh_driver_farheap)
-                return refuse("--touch: only farheap reads parts of objects", NULL);
     return 0;
 }
 

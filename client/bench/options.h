@@ -42,12 +42,13 @@ struct fh_bench_options {
     enum fh_dist dist;
     double theta;
     uint64_t keys, seed, touch_bytes; /* touch 0 = whole objects */
+    uint64_t fill_rate; /* objects per second before the run; 0 = as fast as it goes */
     struct fh_sizes sizes;
     uint32_t clients, threads, pipeline;
     uint32_t rounds; /* of each target; 0 = three when there are several */
     uint64_t duration_ns, warmup_ns, requests; /* requests 0 = by time */
     double rate;                               /* total; 0 = closed loop */
-    bool poisson, verify, quiet, server_stats;
+    bool poisson, verify, quiet, server_stats, keep;
     const char *json_path;
     double percents[FH_PERCENTS_MAX];
     uint32_t percent_count;

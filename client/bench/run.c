@@ -327,7 +327,7 @@ static void side_clean(struct fh_run *run, struct fh_side *s)
 {
     struct fh_stint stint = {.phase = FH_PHASE_CLEAN_NAMES, .end_ns = UINT64_MAX};
 
-    if (s->workers == NULL)
+    if (s->workers == NULL || run->o->keep)
         return;
     for (uint32_t i = 0; i < run->o->threads; i++)
         if (s->workers[i].stuck || s->workers[i].tally == NULL)

@@ -240,6 +240,8 @@ static void client_collect(struct fh_worker *k, struct fh_bench_client *c)
         fh_workload_done(k->w, &k->draw, k->stint.phase, r);
         if (r->status == FH_CONNECTION)
             c->rest_until = now + REST_NS;
+        else if (k->stint.phase < FH_PHASE_RUN && k->o->fill_rate > 0)
+            c->rest_until = r->sent_ns + k->o->clients * UINT64_C(1000000000) / k->o->fill_rate;
         worker_note(k, r, now);
         c->idle[c->idle_count++] = r;
         k->in_flight--;
@@ -258,7 +260,7 @@ static uint64_t worker_patience(const struct fh_worker *k, uint64_t now)
     if (k->waiting)
         return MS;
     if (k->in_flight < k->client_count * k->o->pipeline && !k->open_loop && !k->ended)
-        return MS; /* a client rests after a broken connection */
+        return MS; /* a client rests */
     if (!k->open_loop || k->ended)
         return SWEEP_NS;
     due = fh_pacer_due(&k->pacer);

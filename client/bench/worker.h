@@ -18,7 +18,7 @@ struct fh_bench_client {
     struct fh_request *slots; /* as many as the pipeline is deep */
     struct fh_request **idle; /* those not in flight */
     uint32_t idle_count;
-    uint64_t rest_until; /* after a broken connection: not at once again */
+    uint64_t rest_until; /* after a broken connection, or when a fill has a rate */
     bool unsent;         /* something was submitted since the last flush */
     size_t watched;      /* its descriptors in the worker's `fds` */
 };

@@ -150,6 +150,39 @@ Test(drivers, redis_hits_misses_and_stores_arrive_byte_by_byte)
     cr_assert_eq(r[3].status, FH_OK);
 }
 
+/* Three bytes from the second on of an object of five, and of one that is not there. */
+static void expect_part(const struct fh_driver_class *class, const char *heard, const char *reply)
+{
+    struct script s = {strlen(heard), reply, strlen(reply), 1, ""};
+    struct fh_request r[] = {request(FH_OP_GET, "a", buf[0], 3),
+                             request(FH_OP_GET, "b", buf[1], 3)};
+
+    for (int i = 0; i < 2; i++) {
+        r[i].offset = 1;
+        r[i].object_bytes = 5;
+    }
+    play(class, &s, r, 2);
+    cr_assert_str_eq(s.heard, heard);
+    cr_assert_eq(r[0].status, FH_OK);
+    cr_assert_eq(r[0].got, 3);
+    cr_assert_arr_eq(buf[0], "ell", 3);
+    cr_assert_eq(r[1].status, FH_NOT_FOUND);
+}
+
+Test(drivers, redis_is_asked_for_the_part)
+{
+    expect_part(&fh_driver_redis,
+                "*4\r\n$8\r\nGETRANGE\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\n3\r\n"
+                "*4\r\n$8\r\nGETRANGE\r\n$1\r\nb\r\n$1\r\n1\r\n$1\r\n3\r\n",
+                "$3\r\nell\r\n$0\r\n\r\n");
+}
+
+Test(drivers, memcached_sends_all_and_the_part_is_taken_out)
+{
+    expect_part(&fh_driver_memcached, "get a\r\nget b\r\n",
+                "VALUE a 0 5\r\nhello\r\nEND\r\nEND\r\n");
+}
+
 /* The status of a get and of a put behind it when the peer says this to the first and hangs up. */
 static void answered(const struct fh_driver_class *class, const char *reply, fh_status get,
                      fh_status put)

@@ -159,7 +159,6 @@ static const char *const refused[] = {
     "--target redis",
     "--target other=h:1",
     "--target redis=h:1 --mix read=1",
-    "--target memcached=h:1 --touch 64",
     "--server-pid 0",
     "--server-pid redis=5",
     "--timeout 0s",
