@@ -7,9 +7,10 @@
  *               ^__________ short, interrupted ____|
  *
  * With DEFER_TASKRUN the kernel finishes transfers only when this thread asks for it, while the
- * eventfd is already readable; and one request brings only a part of them. So reap asks again and
- * again until a call adds none. Posting a completion rings the eventfd too, so it is silenced
- * before each of those calls: what rings after the last one is really new.
+ * eventfd is already readable; and one request brings only a part of them. The ring says in a flag
+ * whether there are more, so reap asks as long as it does. Posting a completion rings the eventfd
+ * too, so it is silenced after each request: what rings after that is really new, and if it came
+ * before the flag was looked at, the flag tells.
  *
  * Invariants
  *   [I1] running, the transfers in the ring, is at most depth; depth is at most the completion
@@ -106,6 +107,12 @@ static uint32_t uring_complete_all(struct uring *u)
     return count;
 }
 
+/* Transfers that are over, but whose completions this thread has to fetch. */
+static bool uring_has_work(const struct uring *u)
+{
+    return IO_URING_READ_ONCE(*u->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
 /* Ends: `done` may submit, but nothing enters the ring before the flush behind the loop. */
 static void uring_reap(struct fh_io *io)
 {
@@ -114,10 +121,12 @@ static void uring_reap(struct fh_io *io)
 
     if (io->in_flight == 0)
         return;
-    do { /* silence first: what comes after the last request rings again */
+    do { /* silence before looking: what comes later rings again, and says that it waits */
+        if (uring_has_work(u))
+            (void)io_uring_get_events(&u->ring);
         (void)!read(io->event_fd, &events, sizeof(events));
-        (void)io_uring_get_events(&u->ring);
-    } while (uring_complete_all(u) > 0);
+        (void)uring_complete_all(u);
+    } while (uring_has_work(u));
     if (!fh_list_is_empty(&u->queue) || io_uring_sq_ready(&u->ring) > 0)
         uring_flush(io);
 }
@@ -153,8 +162,9 @@ static const struct fh_io_backend uring_backend = {
 static int ring_open(uint32_t depth, struct io_uring *ring)
 {
     static const unsigned modes[] = {
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL,
-        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+            IORING_SETUP_SUBMIT_ALL,
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
         0,
     };
     int rc = -EINVAL;
