@@ -268,18 +268,21 @@ bool bench_fio(const struct bench *b, const char *rw, const char *block, uint32_
 
     if (!b->opts.has_fio)
         return false;
-    snprintf(command, sizeof command,
-             "fio --name=x --filename=/proc/%d/fd/%d --size=%llu --rw=%s --bs=%s --iodepth=%u "
-             "--ioengine=%s "
-             "--direct=%d --runtime=1 --time_based --allow_file_create=0 --output-format=json "
-             "2>/dev/null",
-             (int)getpid(), b->zone.pager.swap.fd, (unsigned long long)b->zone.opts.swap_bytes / 4,
-             rw, block, depth, strcmp(b->io->backend->name, "io_uring") == 0 ? "io_uring" : "psync",
-             b->zone.pager.swap.stats.direct);
-    if (strcmp(b->io->backend->name, "io_uring") != 0 &&
-        depth > 1) /* as many threads as we may have in flight */
-        snprintf(command + strlen(command), sizeof command - strlen(command),
-                 " --thread --numjobs=%u --group_reporting", depth > 16 ? 16 : depth);
+    bool uring = strcmp(b->io->backend->name, "io_uring") == 0;
+    uint32_t threads = depth > 16 ? 16 : depth; /* as many as the thread pool has */
+    int size = snprintf(command, sizeof command,
+                        "fio --name=x --filename=/proc/%d/fd/%d --size=%llu --rw=%s --bs=%s "
+                        "--direct=%d --runtime=1 "
+                        "--time_based --allow_file_create=0 --output-format=json",
+                        (int)getpid(), b->zone.pager.swap.fd,
+                        (unsigned long long)b->zone.opts.swap_bytes / 4, rw, block,
+                        b->zone.pager.swap.stats.direct);
+    if (uring)
+        snprintf(command + size, sizeof command - (size_t)size,
+                 " --ioengine=io_uring --iodepth=%u 2>/dev/null", depth);
+    else
+        snprintf(command + size, sizeof command - (size_t)size,
+                 " --ioengine=psync --thread --numjobs=%u --group_reporting 2>/dev/null", threads);
     FILE *in = popen(command, "r");
     if (!in)
         return false;
