@@ -305,8 +305,8 @@ static void load_map(struct fh_pager *p, const struct fh_page_op *op, uint32_t i
     fh_pager_map_frame(p, frame, from_file && !of_file, epoch_known, op->epochs[i]);
     if (from_file)
         return;
-    /* Swap is filling up: places are worth more than rewrites. A file's page has its own. */
-    if (of_file || p->swap.slots.stats.used * 2 > p->swap.slots.stats.total)
+    /* Swap is nearly full: places are worth more than rewrites. A file's page has its own. */
+    if (of_file || p->swap.slots.stats.used * 8 > p->swap.slots.stats.total * 7)
         fh_pager_unretain(p, frame);
     if (of_file)
         fh_pager_make_file(p, frame);

@@ -94,9 +94,10 @@ swap_make() {
 }
 
 # farheapd refuses more than the cgroup allows with its books and buffers, and says what it would take; the books of the
-# objects and their names, 100 bytes each, come on top of that.
+# objects and their names, 100 bytes each, come on top of that. Swap is more than twice the data; the kernel's for
+# Redis, which gives up the place of a page read back when more than half is in use, is larger still.
 start_farheap() { # MEBIBYTES OBJECTS
-    local swap=$(($1 + $1 / 4 + 64))MiB most
+    local swap=$(($1 * 9 / 4 + 64))MiB most
     most=$("$FARHEAP_BUILD/server/farheapd" --listen=127.0.0.1:0,plain --admin-listen=127.0.0.1:0 --zones=1 \
         --swap="$work" --swap-size="$swap" --memory="${memory}MiB" 2>&1 | sed -nE 's/.*set memory to ([0-9]+) at most.*/\1/p')
     [[ -n $most ]] || { echo "overcommit: farheapd did not say how much memory it can have" >&2 && return 1; }
@@ -169,14 +170,14 @@ picture() {
             for (e = 1; e <= 8; e *= 2)
                 printf "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%d x</text>\n", x(load, e), y(row, 1) + 16, e
         }
-        function curve(system, load, row, column,   i, n, r, points) {
+        function curve(who, load, row, column,   i, n, r, points) {
             n = split(ratios, r, " ")
             for (i = 1; i <= n; i++)
-                if ((system, load, r[i], column) in v) {
-                    points = points sprintf("%.1f,%.1f ", x(load, r[i]), y(row, v[system, load, r[i], column]))
-                    printf "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>\n", x(load, r[i]), y(row, v[system, load, r[i], column]), color[system]
+                if ((who, load, r[i], column) in v) {
+                    points = points sprintf("%.1f,%.1f ", x(load, r[i]), y(row, v[who, load, r[i], column]))
+                    printf "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>\n", x(load, r[i]), y(row, v[who, load, r[i], column]), color[who]
                 }
-            printf "<polyline points=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"2\"/>\n", points, color[system]
+            printf "<polyline points=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"2\"/>\n", points, color[who]
         }
         { v[$1, $2, $3, 4] = $4; v[$1, $2, $3, 6] = $6; seen[$2] = 1 }
         END {
