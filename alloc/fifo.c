@@ -59,6 +59,7 @@ void fh_fifo_insert(struct fh_fifo *f, struct fh_frame frame, bool epoch_known, 
     uint32_t age = (f->epoch - epoch) & EPOCH_MASK;
     bool ghost = epoch_known && age < f->small.count + f->main.count;
 
+    f->refaults += ghost;
     fh_frames_record(f->frames, frame)->freq = 0;
     fifo_push(f, frame, ghost ? FH_QUEUE_MAIN : FH_QUEUE_SMALL);
 }
@@ -72,6 +73,23 @@ void fh_fifo_put_back(struct fh_fifo *f, struct fh_frame frame)
 {
     fifo_push(f, frame, FH_QUEUE_MAIN);
     f->stuck++;
+}
+
+void fh_fifo_insert_last(struct fh_fifo *f, struct fh_frame frame)
+{
+    struct fh_frame_record *r = fh_frames_record(f->frames, frame);
+
+    FH_ASSERT(r->queue == FH_QUEUE_NONE);
+    r->freq = 0;
+    r->queue = FH_QUEUE_SMALL;
+    r->next = FIFO_END;
+    r->prev = f->small.tail;
+    if (f->small.tail != FIFO_END)
+        f->frames->records[f->small.tail].next = frame.v;
+    else
+        f->small.head = frame.v;
+    f->small.tail = frame.v;
+    f->small.count++;
 }
 
 void fh_fifo_remove(struct fh_fifo *f, struct fh_frame frame)

@@ -26,8 +26,9 @@ struct fh_fifo_queue {
 struct fh_fifo {
     struct fh_frames *frames;
     struct fh_fifo_queue small, main;
-    uint32_t epoch; /* evictions so far, modulo 2^28 */
-    uint32_t stuck; /* victims put back since a frame was evicted [I4] */
+    uint32_t epoch;    /* evictions so far, modulo 2^28 */
+    uint32_t stuck;    /* victims put back since a frame was evicted [I4] */
+    uint64_t refaults; /* pages that came back soon after their eviction, so far */
 };
 
 void fh_fifo_init(struct fh_fifo *, struct fh_frames *);
@@ -39,6 +40,8 @@ void fh_fifo_insert_main(struct fh_fifo *, struct fh_frame);
 /* A victim that cannot go: at the newest end of main too, and counted, so that small is looked at when all of main
  * came back. */
 void fh_fifo_put_back(struct fh_fifo *, struct fh_frame);
+/* At the end of small where victims come from, as if it had never been touched. */
+void fh_fifo_insert_last(struct fh_fifo *, struct fh_frame);
 /* Takes a frame out of its queue, if it is in one. */
 void fh_fifo_remove(struct fh_fifo *, struct fh_frame);
 /* `to`, whose record is a copy of that of `from`, takes its place in the queue. */

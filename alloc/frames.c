@@ -16,7 +16,7 @@
  *
  * Invariants
  *   [I1] free == frames in free runs == frames of owned chunks with refs 0
- *   [I2] a frame without references is in no queue, names no page, is neither dirty nor busy
+ *   [I2] a frame without references is in no queue, names no page, has no flag set
  *   [I3] no frame from `touched` of its chunk on has references; an absent chunk has size, used and touched 0
  *   [I4] total is the sum of the sizes of owned chunks, leaving that of the used of leaving ones; used of a
  *        chunk is the number of its frames with references
@@ -202,6 +202,7 @@ bool fh_frames_release(struct fh_frames *f, struct fh_frame frame)
     FH_ASSERT(r->page == FH_PAGE_NONE);
     r->dirty = 0;
     r->busy = 0;
+    r->ahead = 0;
     struct fh_chunk *c = frames_chunk_of(f, frame.v);
     c->used--;
     if (c->state == FH_CHUNK_LEAVING) {
@@ -218,7 +219,7 @@ static void check_record(const struct fh_frames *f, uint32_t i, struct fh_report
     const struct fh_frame_record *record = &f->records[i];
     bool never_used = record->page == 0; /* all of it is still zero */
 
-    if (record->queue != FH_QUEUE_NONE || record->dirty || record->busy ||
+    if (record->queue != FH_QUEUE_NONE || record->dirty || record->busy || record->ahead ||
         (record->page != FH_PAGE_NONE && !never_used))
         fh_report(r, "[I2] frame %u: without references, but still marked as used", i);
 }
@@ -298,8 +299,8 @@ void fh_frames_dump(const struct fh_frames *f, FILE *out)
          i = fh_frames_next_touched(f, i + 1)) {
         const struct fh_frame_record *r = &f->records[i];
         if (r->refs != 0)
-            fprintf(out, "  frame %u page %" PRIx64 " refs %u queue %u freq %u%s%s\n", i,
+            fprintf(out, "  frame %u page %" PRIx64 " refs %u queue %u freq %u%s%s%s\n", i,
                     (uint64_t)r->page, (unsigned)r->refs, (unsigned)r->queue, (unsigned)r->freq,
-                    r->dirty ? " dirty" : "", r->busy ? " busy" : "");
+                    r->dirty ? " dirty" : "", r->busy ? " busy" : "", r->ahead ? " ahead" : "");
     }
 }

@@ -31,14 +31,14 @@ enum { FH_FRAME_REFS_MAX = (1 << 20) - 1024 };
 enum fh_queue { FH_QUEUE_NONE, FH_QUEUE_SMALL, FH_QUEUE_MAIN };
 
 struct fh_frame_record {
-    uint64_t page : 36; /* one page whose entry names it, or FH_PAGE_NONE [I2] */
-    uint64_t refs : 20; /* 0 = free */
-    uint64_t queue : 2; /* enum fh_queue */
-    uint64_t freq : 2;  /* touches since it was last looked at, at most 3 */
-    uint64_t dirty : 1; /* no valid copy in a slot or file */
-    uint64_t busy : 1;  /* being written out or filled */
-    uint64_t file : 1;  /* the page of a file: dirty or not, it has no slot */
-    uint64_t spare : 1;
+    uint64_t page : 36;  /* one page whose entry names it, or FH_PAGE_NONE [I2] */
+    uint64_t refs : 20;  /* 0 = free */
+    uint64_t queue : 2;  /* enum fh_queue */
+    uint64_t freq : 2;   /* touches since it was last looked at, at most 3 */
+    uint64_t dirty : 1;  /* no valid copy in a slot or file */
+    uint64_t busy : 1;   /* being written out or filled */
+    uint64_t file : 1;   /* the page of a file: dirty or not, it has no slot */
+    uint64_t ahead : 1;  /* read in before anybody asked, and not touched yet */
     uint32_t next, prev; /* in its queue; of a busy frame, next is the operation */
 };
 _Static_assert(sizeof(struct fh_frame_record) == 16, "engine budget: 16 B per frame");

@@ -7,7 +7,7 @@
  *   [.. page | page ..]      iov: the part of each page that is asked for; never written: zeros
  *
  * Invariants
- *   [I1] a glance changes nothing but the touches of the pages it saw
+ *   [I1] a glance changes nothing but the touches of the pages it saw and what follows from these
  */
 #include <errno.h>
 
@@ -45,8 +45,21 @@ static int glance_zeros(uint64_t zeros, struct fh_glance *out)
     return 0;
 }
 
-static int glance_range(struct fh_zone *z, uint32_t number, uint64_t offset, uint64_t size,
-                        uint64_t most, struct fh_glance *out)
+/* All was there: only now is it a touch, or the reader that comes after a failure would be the second. */
+static void glance_touch(struct fh_zone *z, uint64_t stream, uint32_t number, uint64_t offset,
+                         uint64_t size)
+{
+    struct fh_addr at = fh_object_addr(fh_objects_at(&z->objects, number), offset);
+    struct fh_readahead_advice advice = fh_zone_touch(z, stream, number, offset, size, true);
+
+    fh_pager_quiet(&z->pager, advice.quiet, advice.quiet_count);
+    fh_pager_touch_range(&z->pager, fh_page_of_addr(at), (uint32_t)fh_pages_of_range(at, size));
+    fh_pager_quiet(&z->pager, advice.quiet, 0);
+    fh_zone_follow(z, &advice);
+}
+
+static int glance_range(struct fh_zone *z, uint64_t stream, uint32_t number, uint64_t offset,
+                        uint64_t size, uint64_t most, struct fh_glance *out)
 {
     const struct fh_object *o = fh_objects_at(&z->objects, number);
 
@@ -62,7 +75,11 @@ static int glance_range(struct fh_zone *z, uint32_t number, uint64_t offset, uin
     out->iov_count = 0;
     out->bytes = size;
     int rc = glance_pages(z, at, written, out);
-    return rc != 0 ? rc : glance_zeros(size - written, out);
+    if (rc == 0)
+        rc = glance_zeros(size - written, out);
+    if (rc == 0 && written > 0)
+        glance_touch(z, stream, number, offset, written);
+    return rc;
 }
 
 int fh_zone_glance(struct fh_zone *z, const struct fh_ref *ref, uint64_t offset, uint64_t size,
@@ -75,7 +92,7 @@ int fh_zone_glance(struct fh_zone *z, const struct fh_ref *ref, uint64_t offset,
     if (rc != 0)
         return rc;
     fh_zone_describe(z, number, &out->object);
-    return glance_range(z, number, offset, size, most, out);
+    return glance_range(z, ref->stream, number, offset, size, most, out);
 }
 
 int fh_zone_glance_name(struct fh_zone *z, const struct fh_read_name *by, uint64_t most,
@@ -91,6 +108,6 @@ int fh_zone_glance_name(struct fh_zone *z, const struct fh_read_name *by, uint64
         return -ECANCELED;
     if (by->offset > out->object.size)
         return -EINVAL;
-    return glance_range(z, number, by->offset, fh_min_u64(by->limit, out->object.size - by->offset),
-                        most, out);
+    return glance_range(z, by->stream, number, by->offset,
+                        fh_min_u64(by->limit, out->object.size - by->offset), most, out);
 }

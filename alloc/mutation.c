@@ -145,6 +145,20 @@ static int mutate_word(struct fh_mutation *m, uint32_t number)
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words of objects are little endian");
 
+/* Tells the policy, once, which bytes are touched. Zero and Resize go by whole ranges. */
+static void mutation_touch(struct fh_mutation *m, uint32_t number)
+{
+    bool is_word = m->kind == FH_MUTATE_SWAP || m->kind == FH_MUTATE_ADD;
+    uint64_t size = is_word ? sizeof(uint64_t) : m->size;
+    const struct fh_object *o = fh_objects_at(&m->zone->objects, number);
+
+    if (m->touched || (!is_word && m->kind != FH_MUTATE_WRITE) || size == 0 ||
+        mutation_check_range(m, o, size) != 0)
+        return;
+    m->touched = true;
+    m->advice = fh_zone_touch(m->zone, m->ref.stream, number, m->offset, size, false);
+}
+
 static int mutation_apply(struct fh_mutation *m, uint32_t number)
 {
     switch (m->kind) {
@@ -183,8 +197,13 @@ static int mutation_step(struct fh_call *call)
     struct fh_object *o = fh_objects_at(&m->zone->objects, number);
     if ((rc = fh_zone_may_change(m->zone, o, &m->cond)) != 0)
         return rc;
-    if ((rc = mutation_apply(m, number)) != 0)
+    mutation_touch(m, number);
+    fh_pager_quiet(&m->zone->pager, m->advice.quiet, m->advice.quiet_count);
+    rc = mutation_apply(m, number);
+    fh_pager_quiet(&m->zone->pager, m->advice.quiet, 0);
+    if (rc != 0)
         return rc;
+    fh_zone_follow(m->zone, &m->advice);
     if (mutation_bumps(m))
         o->version = ++m->zone->version;
     fh_zone_describe(m->zone, number, &m->object);
@@ -212,6 +231,8 @@ int fh_zone_mutate(struct fh_zone *z, struct fh_mutation *m)
     m->zone = z;
     m->move = NULL;
     m->swapped = false;
+    m->touched = false;
+    m->advice = (struct fh_readahead_advice){.ahead_count = 0};
     fh_hold_init(&m->hold);
     fh_call_init(&m->call, mutation_parked_step);
     return mutation_parked_step(&m->call);

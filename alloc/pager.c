@@ -85,10 +85,11 @@ int fh_pager_init(struct fh_pager *p, const struct fh_pager_opts *o)
     int rc;
 
     if (o->hold_max < 2 || o->hold_max > FH_HOLD_MAX || o->chunk_order > FH_CHUNK_ORDER ||
-        o->memory_bytes >> FH_PAGE_SHIFT < 2u * o->hold_max)
+        o->memory_bytes >> FH_PAGE_SHIFT < 2u * o->hold_max || o->readahead_max > FH_READAHEAD_MAX)
         return -EINVAL;
     *p = (struct fh_pager){.opts = opts_with_defaults(o)};
     fh_rings_init(&p->rings);
+    fh_readahead_init(&p->readahead, o->readahead_max, o->memory_bytes >> FH_PAGE_SHIFT);
     fh_line_init(&p->line);
     fh_list_init(&p->holds);
     fh_list_init(&p->ops_free);
@@ -189,6 +190,7 @@ void fh_pager_unmap_frame(struct fh_pager *p, struct fh_frame frame)
     *pager_kind(p, r) -= r->file || !r->dirty;
     r->dirty = 0;
     r->file = 0;
+    r->ahead = 0;
     r->page = FH_PAGE_NONE;
 }
 
@@ -237,6 +239,54 @@ static void pager_map(struct fh_pager *p, struct fh_page page, struct fh_frame f
     fh_pager_map_frame(p, frame, true, false, 0);
 }
 
+/* --- touches --- */
+
+void fh_pager_touch(struct fh_pager *p, struct fh_page page, struct fh_frame frame)
+{
+    struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
+
+    if (r->ahead) {
+        r->ahead = 0; /* this is why it was read; what it is worth the next one will tell */
+        p->ahead_used++;
+    } else if (page.v < p->quiet.v || page.v >= p->quiet_end.v) {
+        fh_fifo_touch(&p->fifo, frame);
+    }
+}
+
+void fh_pager_touch_range(struct fh_pager *p, struct fh_page first, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct fh_page page = fh_page_add(first, i);
+        struct fh_entry e = fh_pagetable_get(&p->table, page);
+        if (fh_entry_state(e) == FH_PAGE_FRAME)
+            fh_pager_touch(p, page, fh_entry_frame(e));
+    }
+}
+
+void fh_pager_quiet(struct fh_pager *p, struct fh_page first, uint64_t count)
+{
+    p->quiet = first;
+    p->quiet_end = fh_page_add(first, count);
+}
+
+void fh_pager_leave_behind(struct fh_pager *p, struct fh_page first, uint64_t count)
+{
+    struct fh_page end = fh_page_add(first, count);
+    struct fh_page page = fh_pagetable_next(&p->table, first, end);
+
+    for (; page.v < end.v; page = fh_pagetable_next(&p->table, fh_page_add(page, 1), end)) {
+        struct fh_entry e = fh_pagetable_get(&p->table, page);
+        struct fh_frame frame = fh_entry_frame(e);
+        if (fh_entry_state(e) != FH_PAGE_FRAME)
+            continue;
+        const struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
+        if (r->queue != FH_QUEUE_SMALL || r->freq > 0)
+            continue; /* others use it */
+        fh_fifo_remove(&p->fifo, frame);
+        fh_fifo_insert_last(&p->fifo, frame);
+    }
+}
+
 /* --- writing --- */
 
 /* The page has no bytes anywhere that a writer of all or a reader would need. */
@@ -246,11 +296,11 @@ static bool entry_is_zero(struct fh_entry e)
 }
 
 /* A write in place makes the copy in the slot or file worthless. */
-static void pager_dirty(struct fh_pager *p, struct fh_frame frame)
+static void pager_dirty(struct fh_pager *p, struct fh_page page, struct fh_frame frame)
 {
     struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
 
-    fh_fifo_touch(&p->fifo, frame);
+    fh_pager_touch(p, page, frame);
     if (r->dirty)
         return;
     if (!r->file) {
@@ -284,7 +334,7 @@ static uint8_t *pager_writable(struct fh_pager *p, struct fh_page page, uint32_t
     bool whole = from == 0 && to == FH_PAGE_SIZE;
 
     if (in_frame && fh_frames_record(&p->frames, fh_entry_frame(e))->refs == 1) {
-        pager_dirty(p, fh_entry_frame(e));
+        pager_dirty(p, page, fh_entry_frame(e));
         return fh_region_bytes(&p->region, fh_entry_frame(e));
     }
     FH_ASSERT(in_frame || whole || entry_is_zero(e));
@@ -521,6 +571,7 @@ struct fh_page_op *fh_pager_op_take(struct fh_pager *p)
     op->in_use = true;
     op->owner = NULL;
     op->ended = NULL;
+    op->ahead = false;
     op->run.count = 0;
     fh_list_init(&op->waits);
     return op;
@@ -543,8 +594,13 @@ static void pager_name_slot(struct fh_pager *p, struct fh_slot slot)
 void fh_pager_evict(struct fh_pager *p, struct fh_frame frame, struct fh_slot slot)
 {
     uint32_t epoch = fh_fifo_evicted(&p->fifo);
+    const struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
     struct fh_names_walk walk = {0};
 
+    if (r->ahead) {
+        p->ahead_unused++;
+        fh_readahead_wasted(&p->readahead, (struct fh_page){r->page});
+    }
     while (fh_pager_next_name(p, frame, &walk)) {
         if (fh_entry_slot(walk.entry).v == 0)
             pager_name_slot(p, slot);

@@ -25,6 +25,7 @@
 #include "ids.h"
 #include "mem.h"
 #include "pagetable.h"
+#include "readahead.h"
 #include "region.h"
 #include "rings.h"
 #include "swap.h"
@@ -34,6 +35,7 @@ enum {
     FH_WINDOW_PAGES = 64, /* of a long transfer: 256 KiB */
     FH_HOLD_MAX = 72,     /* pages one request may hold: an unaligned window, rounded up */
     FH_PAGER_OPS = 128,   /* page operations in flight */
+    FH_AHEAD_OPS = 16,    /* of them, reading ahead */
 };
 
 /* Who says which chunks of a region are whose, when several zones share it. Called from the zone's thread. */
@@ -52,9 +54,10 @@ struct fh_pager_opts {
     const struct fh_region
         *region; /* shared with others, outlives the pager; NULL = one of its own */
     struct fh_chunk_source source; /* of the chunks of a shared region */
-    uint32_t chunk_order; /* a chunk is 2^this frames; 0 = FH_CHUNK_ORDER. Tests use less */
-    uint32_t hold_max;    /* pages one request may hold; at most FH_HOLD_MAX. Tests use 2 */
-    uint32_t free_min;    /* frames: below, requests that need frames wait in the line */
+    uint32_t chunk_order;   /* a chunk is 2^this frames; 0 = FH_CHUNK_ORDER. Tests use less */
+    uint32_t hold_max;      /* pages one request may hold; at most FH_HOLD_MAX. Tests use 2 */
+    uint32_t free_min;      /* frames: below, requests that need frames wait in the line */
+    uint32_t readahead_max; /* pages of a window, at most FH_READAHEAD_MAX; 0 = none */
     struct fh_swap_opts swap;
     const struct fh_backing_journal *journal; /* of files; may be NULL */
 };
@@ -80,6 +83,7 @@ struct fh_page_op {
     struct fh_list waits;             /* struct fh_hold_wait, one per hold that waits for its end */
     struct fh_list link;              /* among the free operations */
     bool in_use;
+    bool ahead; /* of a load: nobody asked for these pages yet */
 };
 
 struct fh_hold_wait {
@@ -142,6 +146,7 @@ struct fh_pager {
     struct fh_backing backing;
     struct fh_fifo fifo;
     struct fh_rings rings;
+    struct fh_readahead readahead;
     struct fh_line line;
     struct fh_list holds; /* bound ones, so that check can count their references */
     uint32_t reserved;    /* free frames promised to parked calls */
@@ -154,8 +159,12 @@ struct fh_pager {
     struct fh_page_op *ops;
     struct fh_list ops_free;
     uint32_t ops_free_count;
-    bool again; /* a call gave way to others and can go on at once */
+    bool again;                      /* a call gave way to others and can go on at once */
+    uint32_t ahead_ops;              /* operations in flight that read ahead */
+    struct fh_page quiet, quiet_end; /* pages the request at hand touches once more: not counted */
     uint64_t faults_first_write, faults_swap, faults_file, faults_copy, pages_lost, copied_bytes;
+    uint64_t ahead_read, ahead_used, ahead_unused; /* pages read ahead, so far; of them touched,
+                                                      evicted untouched */
 };
 
 struct fh_page_counts {
@@ -170,6 +179,9 @@ struct fh_pager_stats {
     uint64_t pages_frame, pages_slot, pages_file, pages_reading, pages_failed;
     uint64_t faults_first_write, faults_swap, faults_file, faults_copy_on_write; /* so far */
     uint64_t pages_lost; /* so far: a tag did not hold */
+    uint64_t ahead_read, ahead_used,
+        ahead_unused;  /* so far: read ahead; touched; evicted untouched */
+    uint64_t refaults; /* so far: read back so soon that they should have stayed */
     uint64_t parked_now, parked_total;
     uint64_t live, capacity; /* pages that exist; that can exist in frames and slots */
     struct fh_budget_stats budget;
@@ -270,6 +282,21 @@ void fh_pager_cancel(struct fh_pager *, struct fh_call *);
 void fh_pager_refuse_line(struct fh_pager *, int rc);
 /* Runs the calls that became possible. */
 void fh_pager_pump(struct fh_pager *);
+
+/*
+ * Reads pages in that nobody holds yet, those of [first, first + count) that are in swap, as long as
+ * more than `keep` free frames are left. Pages of [wanted, wanted + wanted_count) are about to be
+ * held: they are no read-ahead, only in good company. Reserves nothing; stops without a trace when
+ * anything is short.
+ */
+void fh_pager_read_ahead(struct fh_pager *, struct fh_page first, uint64_t count,
+                         struct fh_page wanted, uint64_t wanted_count, uint32_t keep);
+/* Notes that a request used these pages, after glances at them. */
+void fh_pager_touch_range(struct fh_pager *, struct fh_page first, uint32_t count);
+/* Touches of these pages do not count as new ones, until the next call; count 0: all count. */
+void fh_pager_quiet(struct fh_pager *, struct fh_page first, uint64_t count);
+/* These pages were passed by a scan that does not come back: those still new go first. */
+void fh_pager_leave_behind(struct fh_pager *, struct fh_page first, uint64_t count);
 
 void fh_pager_count(const struct fh_pager *, struct fh_page first, uint64_t count,
                     struct fh_page_counts *);

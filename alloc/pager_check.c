@@ -16,6 +16,7 @@ struct recount {
     uint32_t *frame_refs; /* by frame */
     uint32_t *slot_refs;  /* by slot */
     uint64_t mapped, retained, file_clean, file_dirty, storing, reserved;
+    uint64_t ahead_ops;
 };
 
 static void count_slot(struct recount *c, struct fh_slot slot)
@@ -53,6 +54,7 @@ static void count_operations(struct recount *c)
 {
     for (uint32_t i = 0; i < FH_PAGER_OPS; i++) {
         const struct fh_page_op *op = &c->p->ops[i];
+        c->ahead_ops += op->in_use && op->ahead;
         for (uint32_t k = 0; op->in_use && k < op->run.count; k++) {
             bool swap = op->kind == FH_PAGE_OP_LOAD || op->kind == FH_PAGE_OP_STORE;
             if (op->frames[k].v != FH_FRAME_NONE.v)
@@ -153,6 +155,7 @@ static void check_pager(struct recount *c)
     check_sum(c, "storing", c->p->storing, c->storing);
     check_sum(c, "reserved", c->p->reserved, c->reserved);
     fh_pager_budget_check(c->p, &c->report);
+    check_sum(c, "reading ahead", c->p->ahead_ops, c->ahead_ops);
 }
 
 bool fh_pager_check(const struct fh_pager *p, FILE *why)
@@ -165,6 +168,7 @@ bool fh_pager_check(const struct fh_pager *p, FILE *why)
     parts = fh_swap_check(&p->swap, why) && parts;
     parts = fh_rings_check(&p->rings, why) && parts;
     parts = fh_backing_check(&p->backing, why) && parts;
+    parts = fh_readahead_check(&p->readahead, why) && parts;
     parts = fh_line_check(&p->line, why) && parts;
     c.frame_refs = calloc(p->frames.span, sizeof(*c.frame_refs));
     c.slot_refs = calloc((size_t)p->swap.slots.total + 1, sizeof(*c.slot_refs));
@@ -200,6 +204,10 @@ void fh_pager_stats(const struct fh_pager *p, struct fh_pager_stats *out)
         .faults_file = p->faults_file,
         .faults_copy_on_write = p->faults_copy,
         .pages_lost = p->pages_lost,
+        .ahead_read = p->ahead_read,
+        .ahead_used = p->ahead_used,
+        .ahead_unused = p->ahead_unused,
+        .refaults = p->fifo.refaults,
         .parked_now = p->line.count,
         .parked_total = p->line.parked_total,
         .live = fh_pager_live(p),
@@ -273,6 +281,7 @@ void fh_pager_dump(const struct fh_pager *p, FILE *out)
     fh_fifo_dump(&p->fifo, out);
     fh_rings_dump(&p->rings, out);
     fh_backing_dump(&p->backing, out);
+    fh_readahead_dump(&p->readahead, out);
     fh_line_dump(&p->line, out);
     fh_swap_dump(&p->swap, out);
 }

@@ -203,11 +203,17 @@ static void loader_flush(struct fh_pager *p, struct loader *l)
     l->op = NULL;
 }
 
+/* Whether the page at `next` of the file or of swap can be read by the operation being filled. */
+static bool loader_continues(const struct loader *l, const struct fh_file *file, uint64_t next)
+{
+    return l->op && l->op->run.count < FH_SWAP_RUN_MAX && file == l->file && next == l->next;
+}
+
 /* Makes place in a run for one page more, at `next` of the file or of swap. */
 static void loader_continue(struct fh_pager *p, struct loader *l, struct fh_file *file,
                             uint64_t next)
 {
-    if (!l->op || l->op->run.count == FH_SWAP_RUN_MAX || file != l->file || next != l->next) {
+    if (!loader_continues(l, file, next)) {
         loader_flush(p, l);
         l->op = fh_pager_op_take(p);
         FH_ASSERT(l->op != NULL); /* admission counted one per page */
@@ -248,6 +254,7 @@ static void load_name_frame(struct fh_pager *p, struct fh_page page, struct fh_s
     }
 }
 
+/* Starts to read a page; h is NULL when nobody waits for it. */
 static struct fh_frame load_page(struct fh_pager *p, struct loader *l, struct fh_hold *h,
                                  struct fh_page page, struct fh_entry e)
 {
@@ -273,6 +280,8 @@ static struct fh_frame load_page(struct fh_pager *p, struct loader *l, struct fh
     r->busy = 1;
     r->next = (uint32_t)(l->op - p->ops);
     load_name_frame(p, page, slot, frame);
+    if (!h)
+        return frame;
     fh_hold_wait_for(h, l->op);
     p->faults_swap += !file;
     p->faults_file += file != NULL;
@@ -298,7 +307,7 @@ static void load_map(struct fh_pager *p, const struct fh_page_op *op, uint32_t i
     struct fh_frame frame = op->frames[i];
     bool of_file = fh_pager_is_of_file(p, frame);
     bool from_file = op->kind == FH_PAGE_OP_FILE_LOAD;
-    bool epoch_known = op->epochs[i] != NO_EPOCH;
+    bool epoch_known = op->epochs[i] != NO_EPOCH && !fh_frames_record(&p->frames, frame)->ahead;
 
     fh_frames_record(&p->frames, frame)->file = from_file && of_file;
     /* Read for a view, of a page that is another one in the object by now: memory. */
@@ -371,6 +380,7 @@ static void op_load_done(struct fh_page_op *op)
     fh_pager_op_wake(op);
     for (uint32_t i = 0; i < op->run.count; i++)
         load_end_page(op->pager, op, i);
+    op->pager->ahead_ops -= op->ahead;
     fh_pager_op_give(op->pager, op);
 }
 
@@ -387,6 +397,48 @@ static void file_load_done(struct fh_file_run *run)
     op_load_done(op);
 }
 
+/* Read-ahead may not take the last operation from who waits for his page. */
+static bool load_ahead_may_begin(const struct fh_pager *p)
+{
+    return p->ahead_ops < FH_AHEAD_OPS && p->ops_free_count > PAGER_OPS_FOR_RECLAIM;
+}
+
+static void load_ahead_page(struct fh_pager *p, struct loader *l, struct fh_page page, bool wanted)
+{
+    struct fh_entry e = fh_pagetable_get(&p->table, page);
+    struct fh_page_op *op = l->op;
+    struct fh_frame frame = load_page(p, l, NULL, page, e);
+
+    if (l->op != op) {
+        l->op->ahead = true;
+        p->ahead_ops++;
+    }
+    fh_frames_record(&p->frames, frame)->ahead = !wanted;
+    p->ahead_read += !wanted;
+    p->faults_swap += wanted;
+}
+
+void fh_pager_read_ahead(struct fh_pager *p, struct fh_page first, uint64_t count,
+                         struct fh_page wanted, uint64_t wanted_count, uint32_t keep)
+{
+    struct fh_page end = fh_page_add(first, count);
+    struct fh_page page = fh_pagetable_next(&p->table, first, end);
+    struct loader l = {0};
+
+    if (!fh_line_is_empty(&p->line))
+        return;
+    for (; page.v < end.v; page = fh_pagetable_next(&p->table, fh_page_add(page, 1), end)) {
+        struct fh_entry e = fh_pagetable_get(&p->table, page);
+        if (fh_entry_state(e) != FH_PAGE_SLOT)
+            continue;
+        if (fh_pager_spare(p) <= keep ||
+            (!loader_continues(&l, NULL, fh_entry_slot(e).v) && !load_ahead_may_begin(p)))
+            break;
+        load_ahead_page(p, &l, page, page.v >= wanted.v && page.v < wanted.v + wanted_count);
+    }
+    loader_flush(p, &l);
+}
+
 /* --- holds --- */
 
 static struct fh_frame hold_bind_page(struct fh_pager *p, struct fh_hold *h, struct loader *l,
@@ -397,9 +449,11 @@ static struct fh_frame hold_bind_page(struct fh_pager *p, struct fh_hold *h, str
 
     switch (fh_pager_state_of(p, page, e)) {
     case FH_PAGE_FRAME:
-        fh_fifo_touch(&p->fifo, frame);
+        fh_pager_touch(p, page, frame);
         break;
     case FH_PAGE_READING:
+        p->ahead_used += fh_frames_record(&p->frames, frame)->ahead;
+        fh_frames_record(&p->frames, frame)->ahead = 0;
         fh_hold_wait_for(h, &p->ops[fh_frames_record(&p->frames, frame)->next]);
         break;
     case FH_PAGE_SLOT:
@@ -495,7 +549,6 @@ const uint8_t *fh_pager_glance(struct fh_pager *p, struct fh_page page)
         return zero_page;
     if (state != FH_PAGE_FRAME)
         return NULL;
-    fh_fifo_touch(&p->fifo, fh_entry_frame(e));
     return fh_region_bytes(&p->region, fh_entry_frame(e));
 }
 

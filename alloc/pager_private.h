@@ -69,6 +69,9 @@ struct fh_page_op *fh_pager_store_file(struct fh_pager *, const struct fh_writeb
 FH_CHECKED int fh_pager_part(struct fh_pager *, struct fh_call *, struct fh_hold *,
                              struct fh_page first, struct fh_page end);
 
+/* A request touches the frame of this page. */
+void fh_pager_touch(struct fh_pager *, struct fh_page, struct fh_frame);
+
 /* Releases a reference and, when that freed a frame, nothing more: waiting calls are run by pump.
  */
 static inline void fh_pager_unref(struct fh_pager *p, struct fh_frame frame)

@@ -83,19 +83,46 @@ static int reader_fill_window(struct fh_reader *r)
     return 0;
 }
 
+/* What comes after the window that was just held is wanted for certain: it is read meanwhile. */
+static void reader_read_on(struct fh_reader *r, uint64_t held_bytes)
+{
+    struct fh_zone *z = r->zone;
+    uint64_t left = r->left - r->zeros - held_bytes;
+    uint64_t pages = fh_min_u64(fh_pages_for(left), z->opts.readahead_max);
+    struct fh_page from =
+        fh_page_of_addr((struct fh_addr){r->at.v + held_bytes + FH_PAGE_SIZE - 1});
+
+    if (r->is_view && pages > 0)
+        fh_pager_read_ahead(&z->pager, from, pages, from, 0, z->reclaim.low);
+}
+
+static int reader_hold(struct fh_reader *r, struct fh_page first, uint32_t count)
+{
+    struct fh_pager *p = &r->zone->pager;
+    const struct fh_readahead_advice *a = &r->advice;
+
+    if (r->is_view)
+        fh_pager_quiet(p, first, a->is_scan ? count : 0);
+    else
+        fh_pager_quiet(p, a->quiet, a->quiet_count);
+    int rc = fh_pager_hold(p, &r->call, &r->hold, first, count);
+    fh_pager_quiet(p, first, 0);
+    return rc;
+}
+
 static int reader_hold_window(struct fh_reader *r)
 {
     uint64_t written = reader_next_bytes(r);
-    int rc;
+    int rc = 0;
 
-    if (written > 0 &&
-        (rc = fh_pager_hold(&r->zone->pager, &r->call, &r->hold, fh_page_of_addr(r->at),
-                            (uint32_t)fh_pages_of_range(r->at, written))) != 0) {
-        r->opened = r->opened || fh_hold_is_bound(&r->hold);
-        return rc;
+    if (written > 0)
+        rc = reader_hold(r, fh_page_of_addr(r->at), (uint32_t)fh_pages_of_range(r->at, written));
+    if (rc == 0 || fh_hold_is_bound(&r->hold)) {
+        r->opened = true;
+        reader_read_on(r, written);
+        fh_zone_follow(r->zone, &r->advice);
     }
-    r->opened = true;
-    return reader_fill_window(r);
+    return rc == 0 ? reader_fill_window(r) : rc;
 }
 
 static int reader_make_view(struct fh_reader *r)
@@ -132,6 +159,7 @@ static int reader_resolve_name(struct fh_reader *r)
     if (r->by.offset > view.size)
         return -EINVAL;
     r->ref = view.ref;
+    r->ref.stream = r->by.stream;
     r->offset = r->by.offset;
     r->left = fh_min_u64(r->by.limit, view.size - r->by.offset);
     return 0;
@@ -144,6 +172,15 @@ static void reader_hold_initial(struct fh_reader *r, const struct fh_object *o)
 
     fh_initial_release(&r->zone->caches, r->initial);
     r->initial = fh_initial_hold(initial);
+}
+
+/* Once per read, however often it has to begin again. */
+static void reader_touch(struct fh_reader *r, uint32_t number)
+{
+    if (!r->touched && r->left > r->zeros)
+        r->advice =
+            fh_zone_touch(r->zone, r->ref.stream, number, r->offset, r->left - r->zeros, true);
+    r->touched = true;
 }
 
 /* The checks of a read, and its moment. */
@@ -166,6 +203,7 @@ static int reader_begin(struct fh_reader *r)
     r->at = fh_object_addr(o, r->offset);
     r->end = r->offset + r->left;
     r->zeros = r->left - fh_min_u64(r->left, filled > r->offset ? filled - r->offset : 0);
+    reader_touch(r, number);
     if (reader_next_bytes(r) == r->left - r->zeros)
         return reader_hold_window(r);
     if (o->small)
@@ -219,6 +257,8 @@ static int reader_open(struct fh_zone *z, struct fh_reader *r)
     r->window_bytes = 0;
     r->is_view = false;
     r->opened = false;
+    r->touched = false;
+    r->advice = (struct fh_readahead_advice){.ahead_count = 0};
     fh_hold_init(&r->hold);
     fh_call_init(&r->call, reader_step);
     int rc = reader_begin(r);
@@ -250,6 +290,9 @@ void fh_reader_release(struct fh_reader *r, size_t taken)
     FH_ASSERT(taken <= r->window_bytes);
     FH_ASSERT(r->is_view || taken == r->window_bytes);
     fh_pager_release(&r->zone->pager, &r->hold);
+    if (r->is_view && r->advice.is_scan)
+        fh_pager_leave_behind(&r->zone->pager, fh_page_of_addr(r->at),
+                              (fh_addr_in_page(r->at) + taken) >> FH_PAGE_SHIFT);
     r->left -= taken;
     r->at.v += taken;
     r->zeros = fh_min_u64(r->zeros, r->left);

@@ -89,6 +89,7 @@ static int zone_init_pager(struct fh_zone *z)
                                                     .chunk_order = o->chunk_order,
                                                     .journal = o->journal,
                                                     .hold_max = o->hold_max,
+                                                    .readahead_max = o->readahead_max,
                                                     .swap = {.io = o->io,
                                                              .mem = &z->mem,
                                                              .dir = o->swap_dir,

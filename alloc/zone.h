@@ -52,6 +52,8 @@ struct fh_zone_opts {
                    size_t size); /* from a CSPRNG; for keys of handles, swap and tables */
     void *random_ctx;
     uint32_t hold_max; /* pages one request may hold; 0 = FH_HOLD_MAX. Tests use 2 */
+    uint32_t
+        readahead_max; /* pages of the longest read-ahead, at most FH_READAHEAD_MAX; 0 = none */
     uint32_t free_min_permille, free_low_permille, free_high_permille; /* all 0 = 10, 40, 60 */
     bool debug; /* poison freed bytes of slabs, check what is no object's; set in test builds */
     const struct fh_backing_journal *journal; /* of files; may be NULL */
@@ -106,6 +108,7 @@ struct fh_ref {
     struct fh_addr addr; /* offset in this zone's space; the caller has checked the zone number */
     uint64_t key;
     uint32_t tenant;
+    uint64_t stream; /* who reads in order, if somebody does: a connection; 0 = nobody */
 };
 
 struct fh_cond {
@@ -162,6 +165,8 @@ struct fh_mutation {
     /* below: zone's own */
     struct fh_zone *zone;
     struct fh_hold hold;
+    bool touched; /* the read-ahead policy has been told */
+    struct fh_readahead_advice advice;
     struct fh_move *move; /* of a RESIZE that copies a small object */
 };
 enum { FH_WRITE_MAX = 64 * 1024 };
@@ -178,6 +183,7 @@ struct fh_read_name {
     const void *name; /* kept still by the caller while the reader is parked */
     size_t size;
     uint32_t tenant;
+    uint64_t stream;     /* as in fh_ref */
     uint64_t if_version; /* 0 = any */
     uint64_t offset;     /* within the object, or -EINVAL */
     uint64_t limit;      /* bytes at most; cut to the object's end */
@@ -207,6 +213,8 @@ struct fh_reader {
     uint64_t zeros;             /* of the bytes left, so many at the end were never written */
     struct fh_initial *initial; /* what these read as; NULL: zeros. Held until close */
     bool opened;                /* the moment is taken */
+    bool touched;               /* the read-ahead policy has been told */
+    struct fh_readahead_advice advice; /* what it said, not followed yet */
     struct fh_view view;
     struct fh_hold hold;
 };

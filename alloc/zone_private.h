@@ -1,6 +1,6 @@
 /*
  * zone_private: what the parts of the zone share: zone.c, mutation.c, resize.c, reader.c, stage.c,
- * names.c, typed.c, files.c, poison.c.
+ * names.c, typed.c, files.c, access.c, poison.c.
  */
 #ifndef FH_ALLOC_ZONE_PRIVATE_H
 #define FH_ALLOC_ZONE_PRIVATE_H
@@ -67,6 +67,17 @@ struct fh_move {
     uint64_t filled;  /* bytes saved */
     uint8_t bytes[FH_SLAB_SIZE_MAX];
 };
+
+/* --- access.c --- */
+
+/*
+ * Tells the policy that a request touches [offset, offset + size) of the object, size > 0, and
+ * what follows from it. An object of few pages of which one is in swap comes in whole, at once.
+ */
+struct fh_readahead_advice fh_zone_touch(struct fh_zone *, uint64_t stream, uint32_t number,
+                                         uint64_t offset, uint64_t size, bool reads);
+/* Follows the advice, once: reads ahead, leaves behind. */
+void fh_zone_follow(struct fh_zone *, struct fh_readahead_advice *);
 
 /* --- poison.c: without opts.debug nothing happens, and all is clean --- */
 

@@ -90,6 +90,7 @@ struct fh_conn *fh_conn_create(int fd, struct fh_tls_context *tls, const char *p
     c->fd = fd;
     c->open = open;
     c->id = id;
+    c->session.stream = id;
     c->tls_ready = tls == NULL;
     c->accepted_ms = now_ms;
     c->active_ms = now_ms;

@@ -281,6 +281,15 @@ static void print_pages(const struct metrics_text *t)
         zone_line(t, z, "page_faults_total", "kind", "file", p->faults_file);
         zone_line(t, z, "page_faults_total", "kind", "copy_on_write", p->faults_copy_on_write);
     }
+    family(t->out, "readahead_pages_total", "counter",
+           "Pages read before they were asked for: all, those touched, those evicted untouched.");
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct fh_figures *z = &t->zones[i];
+        const struct fh_pager_stats *p = &z->engine.pager;
+        zone_line(t, z, "readahead_pages_total", "kind", "read", p->ahead_read);
+        zone_line(t, z, "readahead_pages_total", "kind", "used", p->ahead_used);
+        zone_line(t, z, "readahead_pages_total", "kind", "unused", p->ahead_unused);
+    }
     per_zone(t, "pages_lost_total", "counter", "Pages whose stored bytes failed their check.",
              FIELD(engine.pager.pages_lost));
 }
@@ -298,6 +307,9 @@ static void print_reclaim(const struct metrics_text *t)
         zone_line(t, z, "reclaimed_pages_total", "kind", "file_dirty",
                   z->engine.reclaim.file_dirty);
     }
+    per_zone(t, "refaults_total", "counter",
+             "Pages read back so soon after their eviction that they should have stayed.",
+             FIELD(engine.pager.refaults));
     family(t->out, "pressure_state", "gauge", "0 ok, 1 reclaiming, 2 parking, 3 full.");
     for (uint32_t i = 0; i < t->count; i++)
         fprintf(t->out, "farheap_pressure_state{zone=\"%u\"} %u\n", t->zones[i].zone,

@@ -326,7 +326,8 @@ int fh_ask_ref(const struct fh_ask *ask, const Farheap__V1__Handle *handle, stru
         return -EXDEV;
     *out = (struct fh_ref){.addr = {handle->address & ((UINT64_C(1) << 48) - 1)},
                            .key = handle->key,
-                           .tenant = ask->session->tenant};
+                           .tenant = ask->session->tenant,
+                           .stream = ask->session->stream};
     return 0;
 }
 

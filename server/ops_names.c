@@ -140,6 +140,7 @@ int fh_ops_get(struct fh_ask *ask)
         &(struct fh_read_name){.name = m->name.data,
                                .size = m->name.len,
                                .tenant = ask->session->tenant,
+                               .stream = ask->session->stream,
                                .if_version = cond.if_version,
                                .offset = m->offset,
                                .limit = m->size != 0 && m->size < body_max ? m->size : body_max});

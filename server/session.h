@@ -27,6 +27,7 @@ struct fh_session {
     bool known;         /* Hello was answered */
     uint32_t tenant;    /* number, dense from 0 */
     uint64_t client_id; /* what it calls itself */
+    uint64_t stream;    /* number of its connection, by which its reads in order are known */
     int64_t wants_zone; /* set by a Hello for another zone; FH_ZONE_ANY = none */
     struct fh_outq out;
     struct fh_list ops;     /* in progress: struct fh_op.link */

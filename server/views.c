@@ -332,6 +332,10 @@ static void sum_pager(struct view_sums *sum, const struct fh_pager_stats *p)
     sum->pager.backing.syncs += p->backing.syncs;
     sum->pager.backing.io_errors += p->backing.io_errors;
     sum->pager.pages_lost += p->pages_lost;
+    sum->pager.ahead_read += p->ahead_read;
+    sum->pager.ahead_used += p->ahead_used;
+    sum->pager.ahead_unused += p->ahead_unused;
+    sum->pager.refaults += p->refaults;
     sum->pager.parked_now += p->parked_now;
     sum->pager.parked_total += p->parked_total;
     sum->swap_total += p->swap.slots_total;
@@ -436,6 +440,11 @@ static void info_memory(json_t *document, const struct fh_memory_figures *m,
     put(o, "swap", p->faults_swap);
     put(o, "file", p->faults_file);
     put(o, "copy_on_write", p->faults_copy_on_write);
+    put(o, "refaults", p->refaults);
+    o = member(document, "readahead");
+    put(o, "read", p->ahead_read);
+    put(o, "used", p->ahead_used);
+    put(o, "unused", p->ahead_unused);
     o = member(document, "reclaimed");
     put(o, "clean", sum->reclaim.clean);
     put(o, "dirty", sum->reclaim.dirty);

@@ -355,6 +355,7 @@ static int zone_make_zone(struct fh_zone_thread *t)
         .free_min_permille = (uint32_t)config->free_min,
         .free_low_permille = (uint32_t)config->free_low,
         .free_high_permille = (uint32_t)config->free_high,
+        .readahead_max = (uint32_t)config->readahead_max,
         .debug = config->debug_alloc != 0,
     };
 
