@@ -544,9 +544,18 @@ int fh_pager_admit(const struct fh_pager *p, uint64_t pages)
     return taken <= capacity && pages <= capacity - taken ? 0 : -ENOSPC;
 }
 
-int fh_pager_claim(struct fh_pager *p, uint64_t pages)
+int fh_pager_admit_now(struct fh_pager *p, uint64_t pages)
 {
     int rc = fh_pager_admit(p, pages);
+
+    while (rc != 0 && p->opts.make_room && p->opts.make_room(p->opts.ctx))
+        rc = fh_pager_admit(p, pages);
+    return rc;
+}
+
+int fh_pager_claim(struct fh_pager *p, uint64_t pages)
+{
+    int rc = fh_pager_admit_now(p, pages);
     if (rc == 0)
         p->claimed += pages;
     return rc;

@@ -58,6 +58,9 @@ struct fh_pager_opts {
     uint32_t hold_max;      /* pages one request may hold; at most FH_HOLD_MAX. Tests use 2 */
     uint32_t free_min;      /* frames: below, requests that need frames wait in the line */
     uint32_t readahead_max; /* pages of a window, at most FH_READAHEAD_MAX; 0 = none */
+    /* Gives room back that is about to become free anyway; false: there is none. May be NULL. */
+    bool (*make_room)(void *ctx);
+    void *ctx;
     struct fh_swap_opts swap;
     const struct fh_backing_journal *journal; /* of files; may be NULL */
 };
@@ -268,6 +271,8 @@ void fh_pager_unview(struct fh_pager *, struct fh_view *);
 
 /* Whether `pages` more can exist in frames and slots: -ENOSPC if not. */
 FH_CHECKED int fh_pager_admit(const struct fh_pager *, uint64_t pages);
+/* The same, after making room if there is some to be made. */
+FH_CHECKED int fh_pager_admit_now(struct fh_pager *, uint64_t pages);
 /* Promises room for pages of a body on its way in; give back what was not installed. */
 FH_CHECKED int fh_pager_claim(struct fh_pager *, uint64_t pages);
 void fh_pager_unclaim(struct fh_pager *, uint64_t pages);

@@ -229,23 +229,9 @@ static int reader_step(struct fh_call *call)
 
 static void reader_end_view(struct fh_reader *r)
 {
-    struct fh_zone *z = r->zone;
-    struct fh_heap_block block;
-    int rc;
-
-    if (!r->is_view)
-        return;
+    if (r->is_view)
+        fh_graves_take_view(&r->zone->graves, &r->view);
     r->is_view = false;
-    fh_pager_unview(&z->pager, &r->view);
-    rc = fh_heap_free(&z->heap, fh_addr_of_page(r->view.base));
-    FH_ASSERT(rc == 0);
-    if (!r->view.orphaned)
-        return;
-    rc = fh_heap_find_page(&z->heap, r->view.origin, &block);
-    FH_ASSERT(rc == 0);
-    if (!fh_rings_mirror(&z->pager.rings, fh_page_of_addr(block.addr),
-                         block.room_bytes >> FH_PAGE_SHIFT))
-        fh_zone_give_block(z, block.addr, block.room_bytes);
 }
 
 static int reader_open(struct fh_zone *z, struct fh_reader *r)

@@ -41,6 +41,14 @@ void fh_rings_remove(struct fh_rings *r, struct fh_view *view)
     r->count--;
 }
 
+void fh_rings_relink(struct fh_rings *r, struct fh_view *from, struct fh_view *to)
+{
+    FH_ASSERT(r->count > 0);
+    fh_list_remove(&from->link);
+    *to = *from;
+    fh_list_push_back(&r->views, &to->link);
+}
+
 static const struct fh_view *view_of(const struct fh_list *link)
 {
     return (const struct fh_view *)(const void *)((const char *)link -

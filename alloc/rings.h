@@ -38,6 +38,8 @@ void fh_rings_init(struct fh_rings *);
 void fh_rings_add(struct fh_rings *, struct fh_view *, struct fh_page origin, struct fh_page base,
                   uint64_t pages);
 void fh_rings_remove(struct fh_rings *, struct fh_view *);
+/* The view goes on living in another struct; the old one is the caller's again. */
+void fh_rings_relink(struct fh_rings *, struct fh_view *from, struct fh_view *to);
 /* The origin's pages moved to another place in the space: views follow. */
 void fh_rings_moved(struct fh_rings *, struct fh_page from, struct fh_page to, uint64_t pages);
 /* Whether any view mirrors pages of this range. */

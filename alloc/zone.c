@@ -8,9 +8,9 @@
  *                      |
  *                    pages --pager--> frame | slot | nothing
  *
- * A freed object's record and name go at once; its block goes with its pages, except while views of
- * it are still being read: then the addresses wait for the last of them, so that no new object can
- * be taken for the old one.
+ * A freed object's record and name go at once; its pages and its block follow, over several turns if
+ * they are many (graves.h), and not before the last view of it has been read: so no new object can be
+ * taken for the old one.
  *
  * Versions come from one counter per zone that starts at a random number: no version ever comes
  * back, neither when a name is used again nor after a restart.
@@ -56,6 +56,12 @@ static bool zone_is_resident(void *ctx, struct fh_page page)
     return fh_entry_state(fh_pagetable_get(&z->pager.table, page)) != FH_PAGE_SLOT;
 }
 
+static bool zone_make_room(void *ctx)
+{
+    struct fh_zone *z = ctx;
+    return fh_graves_hurry(&z->graves);
+}
+
 static uint32_t permille(uint64_t frames, uint32_t share)
 {
     return (uint32_t)(frames * share / 1000);
@@ -90,6 +96,8 @@ static int zone_init_pager(struct fh_zone *z)
                                                     .journal = o->journal,
                                                     .hold_max = o->hold_max,
                                                     .readahead_max = o->readahead_max,
+                                                    .make_room = zone_make_room,
+                                                    .ctx = z,
                                                     .swap = {.io = o->io,
                                                              .mem = &z->mem,
                                                              .dir = o->swap_dir,
@@ -165,6 +173,7 @@ int fh_zone_init(struct fh_zone *z, const struct fh_zone_opts *given, uint64_t n
     fh_reap_init(&z->reap, &z->heap, now_ms);
     if ((rc = zone_init_pager(z)) != 0)
         goto out_heap;
+    fh_graves_init(&z->graves, &z->mem, &z->heap, &z->pager);
     if ((rc = zone_init_names(z)) != 0)
         goto out_pager;
     if ((rc = fh_zone_poison_init(z)) != 0)
@@ -190,6 +199,7 @@ void fh_zone_fini(struct fh_zone *z)
         (void)poll(&event, 1, 10);
         fh_io_reap(z->opts.io);
     }
+    fh_graves_fini(&z->graves);
     fh_zone_poison_fini(z);
     fh_directory_fini(&z->directory);
     fh_extras_fini(&z->extras);
@@ -227,10 +237,11 @@ bool fh_zone_turn(struct fh_zone *z, uint64_t now_ms)
 
     z->now_ms = now_ms;
     fh_io_reap(z->opts.io);
+    bool more = fh_graves_turn(&z->graves);
     if (new_tick)
         zone_expire(z);
     fh_pager_pump(&z->pager);
-    bool more = fh_reclaim_turn(&z->reclaim, now_ms);
+    more = fh_reclaim_turn(&z->reclaim, now_ms) || more;
     more = fh_reap_turn(&z->reap, zone_is_pressed(z), now_ms) || more;
     fh_pager_pump(&z->pager);
     more = fh_pager_budget_turn(&z->pager) || more;
@@ -437,21 +448,7 @@ void fh_zone_give_slot(struct fh_zone *z, const struct fh_heap_block *block, uin
 
 void fh_zone_give_block(struct fh_zone *z, struct fh_addr addr, uint64_t room_bytes)
 {
-    struct fh_page first = fh_page_of_addr(addr);
-    uint64_t pages = room_bytes >> FH_PAGE_SHIFT;
-    struct fh_file *file = fh_backing_find(&z->pager.backing, first);
-    bool mirrored = fh_rings_mirror(&z->pager.rings, first, pages);
-
-    if (mirrored)
-        fh_rings_orphan(&z->pager.rings, first, pages);
-    if (mirrored && file)
-        return; /* its pages and the file stay: the views read them there */
-    fh_pager_discard(&z->pager, first, pages);
-    fh_pagetable_trim(&z->pager.table, first, pages);
-    if (file)
-        fh_backing_end(&z->pager.backing, file);
-    if (!mirrored)
-        heap_give(z, addr);
+    fh_graves_take(&z->graves, addr, room_bytes);
 }
 
 void fh_zone_drop(struct fh_zone *z, uint32_t number)
@@ -599,6 +596,7 @@ void fh_zone_stats(const struct fh_zone *z, struct fh_zone_stats *out)
     fh_pager_stats(&z->pager, &out->pager);
     fh_reclaim_stats(&z->reclaim, &out->reclaim);
     fh_heap_stats(&z->heap, &out->heap);
+    fh_graves_stats(&z->graves, &out->graves);
     fh_reap_stats(&z->reap, &out->reap);
 }
 
@@ -654,6 +652,7 @@ bool fh_zone_check(const struct fh_zone *z, FILE *why)
     uint64_t extras = 0, names = 0;
 
     parts = fh_pager_check(&z->pager, why) && parts;
+    parts = fh_graves_check(&z->graves, why) && parts;
     parts = fh_reclaim_check(&z->reclaim, why) && parts;
     parts = fh_reap_check(&z->reap, why) && parts;
     parts = fh_objects_check(&z->objects, why) && parts;
@@ -685,6 +684,7 @@ void fh_zone_dump(const struct fh_zone *z, FILE *out)
     fh_caches_dump(&z->caches, out);
     fh_heap_dump(&z->heap, out);
     fh_reap_dump(&z->reap, out);
+    fh_graves_dump(&z->graves, out);
     fh_reclaim_dump(&z->reclaim, out);
     fh_pager_dump(&z->pager, out);
 }

@@ -29,6 +29,7 @@
 #include "caches.h"
 #include "directory.h"
 #include "extras.h"
+#include "graves.h"
 #include "heap.h"
 #include "mem.h"
 #include "objects.h"
@@ -67,6 +68,7 @@ struct fh_zone {
     struct fh_heap heap;
     struct fh_pager pager;
     struct fh_reclaim reclaim;
+    struct fh_graves graves; /* freed blocks on their way back */
     struct fh_reap reap;
     struct fh_objects objects;
     struct fh_extras extras;
@@ -401,6 +403,7 @@ void fh_zone_sync_cancel(struct fh_sync *);
 struct fh_zone_stats {
     struct fh_pager_stats pager;     /* frames, pages by state, faults by kind, parked, swap */
     struct fh_reclaim_stats reclaim; /* pages reclaimed by kind, pressure state */
+    struct fh_graves_stats graves;   /* freed blocks whose pages are still being given back */
     struct fh_heap_stats heap;
     struct fh_reap_stats reap;             /* what of the heap was given back */
     uint64_t objects, names, object_bytes; /* live objects, of them named, sum of sizes */

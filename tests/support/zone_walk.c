@@ -792,7 +792,7 @@ void zone_walk_fini(struct zone_walk *w)
         zone_walk_settle(w);
         begin_free(w, i);
     }
-    while (w->disk->io.in_flight > 0)
+    while (w->disk->io.in_flight > 0 || w->zone.graves.stats.blocks > 0)
         (void)fh_zone_turn(&w->zone, w->now_ms += 20);
     struct fh_zone_stats stats;
     fh_zone_stats(&w->zone, &stats);
