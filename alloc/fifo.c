@@ -21,7 +21,7 @@
 
 #include "report.h"
 
-#define FIFO_END UINT32_MAX
+#define FIFO_END UINT32_MAX /* as FH_FRAME_NONE */
 
 enum { EPOCH_MASK = 0x0fffffff, FREQ_MAX = 3, SMALL_SHARE = 10 };
 
@@ -75,21 +75,31 @@ void fh_fifo_put_back(struct fh_fifo *f, struct fh_frame frame)
     f->stuck++;
 }
 
-void fh_fifo_insert_last(struct fh_fifo *f, struct fh_frame frame)
+void fh_fifo_insert_last(struct fh_fifo *f, struct fh_frame frame, enum fh_queue queue)
 {
     struct fh_frame_record *r = fh_frames_record(f->frames, frame);
+    struct fh_fifo_queue *q = fifo_queue(f, queue);
 
     FH_ASSERT(r->queue == FH_QUEUE_NONE);
-    r->freq = 0;
-    r->queue = FH_QUEUE_SMALL;
+    r->queue = queue & 3u;
     r->next = FIFO_END;
-    r->prev = f->small.tail;
-    if (f->small.tail != FIFO_END)
-        f->frames->records[f->small.tail].next = frame.v;
+    r->prev = q->tail;
+    if (q->tail != FIFO_END)
+        f->frames->records[q->tail].next = frame.v;
     else
-        f->small.head = frame.v;
-    f->small.tail = frame.v;
-    f->small.count++;
+        q->head = frame.v;
+    q->tail = frame.v;
+    q->count++;
+}
+
+struct fh_frame fh_fifo_oldest(const struct fh_fifo *f, enum fh_queue queue)
+{
+    return (struct fh_frame){queue == FH_QUEUE_SMALL ? f->small.tail : f->main.tail};
+}
+
+struct fh_frame fh_fifo_younger(const struct fh_fifo *f, struct fh_frame after)
+{
+    return (struct fh_frame){fh_frames_record(f->frames, after)->prev};
 }
 
 void fh_fifo_remove(struct fh_fifo *f, struct fh_frame frame)

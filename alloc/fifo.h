@@ -40,8 +40,11 @@ void fh_fifo_insert_main(struct fh_fifo *, struct fh_frame);
 /* A victim that cannot go: at the newest end of main too, and counted, so that small is looked at when all of main
  * came back. */
 void fh_fifo_put_back(struct fh_fifo *, struct fh_frame);
-/* At the end of small where victims come from, as if it had never been touched. */
-void fh_fifo_insert_last(struct fh_fifo *, struct fh_frame);
+/* At the end of a queue where victims come from, with the touches it has. */
+void fh_fifo_insert_last(struct fh_fifo *, struct fh_frame, enum fh_queue);
+/* The first victim of a queue, and the one after it; FH_FRAME_NONE at the end. */
+struct fh_frame fh_fifo_oldest(const struct fh_fifo *, enum fh_queue);
+struct fh_frame fh_fifo_younger(const struct fh_fifo *, struct fh_frame after);
 /* Takes a frame out of its queue, if it is in one. */
 void fh_fifo_remove(struct fh_fifo *, struct fh_frame);
 /* `to`, whose record is a copy of that of `from`, takes its place in the queue. */

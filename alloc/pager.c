@@ -283,7 +283,7 @@ void fh_pager_leave_behind(struct fh_pager *p, struct fh_page first, uint64_t co
         if (r->queue != FH_QUEUE_SMALL || r->freq > 0)
             continue; /* others use it */
         fh_fifo_remove(&p->fifo, frame);
-        fh_fifo_insert_last(&p->fifo, frame);
+        fh_fifo_insert_last(&p->fifo, frame, FH_QUEUE_SMALL);
     }
 }
 
@@ -581,6 +581,7 @@ struct fh_page_op *fh_pager_op_take(struct fh_pager *p)
     op->owner = NULL;
     op->ended = NULL;
     op->ahead = false;
+    op->cleans = FH_QUEUE_NONE;
     op->run.count = 0;
     fh_list_init(&op->waits);
     return op;

@@ -81,10 +81,11 @@ struct fh_page_op {
     struct fh_pager *pager;
     void *owner; /* of a store: who evicts; NULL: the pages stay, clean */
     void (*ended)(struct fh_page_op *, uint32_t gone); /* of a file's store: tells the owner */
-    struct fh_frame frames[FH_SWAP_RUN_MAX];           /* a reference each */
-    uint32_t epochs[FH_SWAP_RUN_MAX]; /* of a load: when the page had been evicted */
-    struct fh_list waits;             /* struct fh_hold_wait, one per hold that waits for its end */
-    struct fh_list link;              /* among the free operations */
+    enum fh_queue cleans; /* of a store: the frames stay, in this queue; NONE: they are to go */
+    struct fh_frame frames[FH_SWAP_RUN_MAX]; /* a reference each */
+    uint32_t epochs[FH_SWAP_RUN_MAX];        /* of a load: when the page had been evicted */
+    struct fh_list waits; /* struct fh_hold_wait, one per hold that waits for its end */
+    struct fh_list link;  /* among the free operations */
     bool in_use;
     bool ahead; /* of a load: nobody asked for these pages yet */
 };

@@ -17,6 +17,7 @@ struct recount {
     uint32_t *slot_refs;  /* by slot */
     uint64_t mapped, retained, file_clean, file_dirty, storing, reserved;
     uint64_t ahead_ops;
+    uint64_t used; /* frames with references */
 };
 
 static void count_slot(struct recount *c, struct fh_slot slot)
@@ -116,6 +117,7 @@ static void check_frames(struct recount *c)
     for (uint32_t i = fh_frames_next_touched(f, 0); i < f->span;
          i = fh_frames_next_touched(f, i + 1)) {
         const struct fh_frame_record *r = &f->records[i];
+        c->used += r->refs > 0;
         if (r->refs != c->frame_refs[i])
             fh_report(&c->report, "[I1] frame %u: refs %u, counted %u", i, (unsigned)r->refs,
                       c->frame_refs[i]);
@@ -141,6 +143,22 @@ static void check_sum(struct recount *c, const char *what, uint64_t kept, uint64
         fh_report(&c->report, "[I5] %s: %" PRIu64 ", counted %" PRIu64, what, kept, counted);
 }
 
+/* What is told of the frames adds up to those in use. */
+static void check_accounts(struct recount *c)
+{
+    struct fh_pager_stats s;
+
+    fh_pager_stats(c->p, &s);
+    check_sum(c, "frames by state",
+              s.frames_clean + s.frames_dirty + s.frames_file_clean + s.frames_file_dirty +
+                  s.frames_held,
+              c->used);
+    check_sum(c, "frames and free ones", s.frames_free + c->used, s.frames_total);
+    check_sum(c, "clean and dirty frames",
+              s.frames_clean + s.frames_dirty + s.frames_file_clean + s.frames_file_dirty,
+              c->mapped);
+}
+
 static void check_pager(struct recount *c)
 {
     count_entries(c);
@@ -154,6 +172,7 @@ static void check_pager(struct recount *c)
     check_sum(c, "file_dirty", c->p->file_dirty, c->file_dirty);
     check_sum(c, "storing", c->p->storing, c->storing);
     check_sum(c, "reserved", c->p->reserved, c->reserved);
+    check_accounts(c);
     fh_pager_budget_check(c->p, &c->report);
     check_sum(c, "reading ahead", c->p->ahead_ops, c->ahead_ops);
 }

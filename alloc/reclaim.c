@@ -20,6 +20,11 @@
  * and zero pages go. By the capacity rule [I7 of pager.c] there is a clean one whenever no slot is
  * free and frames are short.
  *
+ * While the disk rests and free frames are few, but enough, the pages next in line are written ahead:
+ * they stay where they are, clean, with their slot, so that when demand comes 4 % of the frames can be
+ * freed at once. That is done in passes from the old end of each queue, not more often than every 100 ms,
+ * and not when swap is more than half full, when places are worth more than time.
+ *
  * Invariants
  *   [I1] writing is the number of frames in store operations, to swap and to files
  */
@@ -37,6 +42,9 @@ enum {
     SLICE_LOOKS = 256,
     BACKOFF_MS = 100,
     PARDON_MS = 10000,
+    CLEAN_PERMILLE = 40, /* of the frames, to be clean at the ends of the queues */
+    CLEAN_PAUSE_MS = 100,
+    CLEAN_RUN = 16,
     FAILURES_MAX = 3
 };
 
@@ -44,6 +52,7 @@ struct batch {
     struct fh_frame frames[SLICE_VICTIMS]; /* to swap */
     uint32_t count;
     struct fh_writeback files;
+    enum fh_queue cleans; /* as in fh_page_op */
 };
 
 void fh_reclaim_init(struct fh_reclaim *r, struct fh_pager *p, uint32_t low, uint32_t high)
@@ -76,8 +85,15 @@ static void store_end_page(struct fh_reclaim *r, struct fh_page_op *op, uint32_t
         r->stats.write_errors++;
         r->failed_ms = r->now_ms;
         r->resume_at_ms = r->now_ms + BACKOFF_MS;
-        if (named)
+        if (named && op->cleans != FH_QUEUE_NONE)
+            fh_fifo_insert_last(&p->fifo, frame, op->cleans);
+        else if (named)
             fh_fifo_insert_main(&p->fifo, frame);
+    } else if (named && op->cleans != FH_QUEUE_NONE) {
+        if (!record->file)
+            fh_pager_retain(p, frame, slot);
+        fh_fifo_insert_last(&p->fifo, frame, op->cleans);
+        r->stats.cleaned++;
     } else if (named && (record->freq > 0 || record->refs > fh_pager_names(p, frame) + 1)) {
         if (!record->file)
             fh_pager_retain(p, frame, slot);
@@ -223,7 +239,8 @@ static void batch_sort(const struct fh_pager *p, struct batch *b)
 
 /* Starts a write of up to `count` frames and returns of how many; 0 when none can be started now.
  */
-static uint32_t store_start(struct fh_reclaim *r, const struct fh_frame *frames, uint32_t count)
+static uint32_t store_start(struct fh_reclaim *r, const struct fh_frame *frames, uint32_t count,
+                            enum fh_queue cleans)
 {
     struct fh_pager *p = r->pager;
     struct fh_page_op *op = reclaim_must_wait(r) ? NULL : fh_pager_op_take(p);
@@ -232,6 +249,7 @@ static uint32_t store_start(struct fh_reclaim *r, const struct fh_frame *frames,
 
     op->kind = FH_PAGE_OP_STORE;
     op->owner = r;
+    op->cleans = cleans;
     op->run.count = count;
     op->run.done = store_done;
     for (uint32_t i = 0; i < count; i++) {
@@ -259,10 +277,13 @@ static void batch_store(struct fh_reclaim *r, struct batch *b)
 
     batch_sort(r->pager, b);
     while (started < b->count &&
-           (part = store_start(r, b->frames + started, b->count - started)) > 0)
+           (part = store_start(r, b->frames + started, b->count - started, b->cleans)) > 0)
         started += part;
     for (; started < b->count; started++)
-        fh_fifo_insert_main(&r->pager->fifo, b->frames[started]);
+        if (b->cleans != FH_QUEUE_NONE)
+            fh_fifo_insert_last(&r->pager->fifo, b->frames[started], b->cleans);
+        else
+            fh_fifo_insert_main(&r->pager->fifo, b->frames[started]);
 }
 
 /* The disk takes nothing: who waits for frames would wait for ever, so they are told, until another write was tried. */
@@ -303,6 +324,96 @@ static bool reclaim_can_free(const struct fh_pager *p)
     return p->swap.slots.stats.total > 0 || p->file_clean + p->file_dirty > 0;
 }
 
+/* --- writing ahead --- */
+
+/* Frames of a queue to be clean; whole runs only, a shorter one is not worth a write. */
+static uint32_t clean_goal(const struct fh_reclaim *r)
+{
+    uint64_t frames = (uint64_t)r->pager->frames.total * CLEAN_PERMILLE / 1000;
+    return (uint32_t)(frames - frames % CLEAN_RUN);
+}
+
+/* The disk has nothing to do, and frames will be wanted soon. */
+static bool clean_may_run(const struct fh_reclaim *r)
+{
+    const struct fh_swap *swap = &r->pager->swap;
+
+    return r->high > 0 && fh_pager_spare(r->pager) < r->high + clean_goal(r) &&
+           swap->stores + swap->loads == 0 &&
+           swap->slots.stats.used * 2 <= swap->slots.stats.total && reclaim_can_store(r) &&
+           !reclaim_must_wait(r);
+}
+
+static void clean_begin(struct fh_reclaim *r, enum fh_queue queue)
+{
+    r->clean_queue = queue;
+    r->clean_hand = fh_fifo_oldest(&r->pager->fifo, queue);
+    r->clean_left = clean_goal(r);
+}
+
+/* The frame the pass is at, or none when it is over; a frame that left its queue ends it. */
+static struct fh_frame clean_next(struct fh_reclaim *r)
+{
+    struct fh_frame frame = r->clean_hand;
+
+    if (r->clean_left == 0 || frame.v == FH_FRAME_NONE.v ||
+        fh_frames_record(&r->pager->frames, frame)->queue != r->clean_queue)
+        return FH_FRAME_NONE;
+    r->clean_left--;
+    r->clean_hand = fh_fifo_younger(&r->pager->fifo, frame);
+    return frame;
+}
+
+/* From small to main, from main to a rest. */
+static void clean_end_pass(struct fh_reclaim *r)
+{
+    if (r->clean_queue == FH_QUEUE_SMALL) {
+        clean_begin(r, FH_QUEUE_MAIN);
+        return;
+    }
+    r->clean_queue = FH_QUEUE_NONE;
+    r->clean_at_ms = r->now_ms + CLEAN_PAUSE_MS;
+}
+
+/* Takes the frame out of its queue if it would be written when it is evicted. */
+static void clean_collect(struct fh_reclaim *r, struct fh_frame frame, struct batch *batch)
+{
+    struct fh_pager *p = r->pager;
+    const struct fh_frame_record *record = fh_frames_record(&p->frames, frame);
+
+    if (!record->dirty || record->file || record->freq > 0 || !frame_is_at_rest(p, frame))
+        return;
+    if (bytes_are_zero(fh_region_bytes(&p->region, frame))) {
+        fh_pager_forget(p, frame);
+        r->stats.zero++;
+        return;
+    }
+    fh_fifo_remove(&p->fifo, frame);
+    batch->frames[batch->count++] = frame;
+}
+
+static void reclaim_clean_ahead(struct fh_reclaim *r)
+{
+    struct batch batch;
+
+    batch.count = 0;
+    if (!clean_may_run(r) || (r->clean_queue == FH_QUEUE_NONE && r->now_ms < r->clean_at_ms))
+        return;
+    if (r->clean_queue == FH_QUEUE_NONE)
+        clean_begin(r, FH_QUEUE_SMALL);
+    batch.cleans = r->clean_queue;
+    for (uint32_t looks = 0; looks < SLICE_LOOKS && batch.count < SLICE_VICTIMS; looks++) {
+        struct fh_frame frame = clean_next(r);
+        if (frame.v == FH_FRAME_NONE.v) {
+            clean_end_pass(r);
+            break;
+        }
+        clean_collect(r, frame, &batch);
+    }
+    if (batch.count > 0)
+        batch_store(r, &batch);
+}
+
 bool fh_reclaim_turn(struct fh_reclaim *r, uint64_t now_ms)
 {
     struct fh_pager *p = r->pager;
@@ -312,9 +423,12 @@ bool fh_reclaim_turn(struct fh_reclaim *r, uint64_t now_ms)
 
     r->now_ms = now_ms;
     batch.count = batch.files.count = 0;
+    batch.cleans = FH_QUEUE_NONE;
     reclaim_pardon(r);
     reclaim_give_up(r);
     uint32_t goal = reclaim_goal(r);
+    if (goal == 0)
+        reclaim_clean_ahead(r);
     if (goal == 0 || !reclaim_can_free(p) || reclaim_must_wait(r))
         return false;
     while (gone < SLICE_VICTIMS &&

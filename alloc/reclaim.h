@@ -19,6 +19,7 @@ enum fh_pressure { FH_PRESSURE_OK, FH_PRESSURE_RECLAIMING, FH_PRESSURE_PARKING, 
 struct fh_reclaim_stats {
     uint64_t clean, dirty, zero;     /* pages that left memory, by kind */
     uint64_t file_clean, file_dirty; /* and those of files: dropped, written back */
+    uint64_t cleaned;                /* pages written ahead of their eviction */
     uint64_t write_errors;           /* pages whose write to swap or file failed */
     enum fh_pressure pressure;
 };
@@ -33,6 +34,11 @@ struct fh_reclaim {
     uint64_t resume_at_ms; /* after a failed write: not before */
     uint64_t files_at_ms;  /* the same for files: dirty pages of theirs go to swap meanwhile */
     uint64_t now_ms;
+    /* Writing ahead: a pass from the oldest frame of a queue over at most `clean_goal` frames. */
+    enum fh_queue clean_queue;  /* where the pass is; NONE = none runs */
+    struct fh_frame clean_hand; /* the next frame to look at */
+    uint32_t clean_left;        /* frames it is to look at still */
+    uint64_t clean_at_ms;       /* the next pass begins then */
     struct fh_reclaim_stats stats;
 };
 

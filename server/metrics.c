@@ -307,6 +307,8 @@ static void print_reclaim(const struct metrics_text *t)
         zone_line(t, z, "reclaimed_pages_total", "kind", "file_dirty",
                   z->engine.reclaim.file_dirty);
     }
+    per_zone(t, "cleaned_pages_total", "counter", "Pages written ahead of their eviction.",
+             FIELD(engine.reclaim.cleaned));
     per_zone(t, "refaults_total", "counter",
              "Pages read back so soon after their eviction that they should have stayed.",
              FIELD(engine.pager.refaults));

@@ -312,6 +312,9 @@ static void sum_pager(struct view_sums *sum, const struct fh_pager_stats *p)
 {
     sum->pager.frames_total += p->frames_total;
     sum->pager.frames_free += p->frames_free;
+    sum->pager.frames_clean += p->frames_clean;
+    sum->pager.frames_dirty += p->frames_dirty;
+    sum->pager.frames_held += p->frames_held;
     sum->pager.budget.least += p->budget.least;
     sum->pager.budget.frames_moved += p->budget.frames_moved;
     if (p->budget.state > sum->pager.budget.state)
@@ -372,6 +375,7 @@ static void sum_zone(struct view_sums *sum, const struct fh_figures *f)
     sum->reclaim.zero += e->reclaim.zero;
     sum->reclaim.file_clean += e->reclaim.file_clean;
     sum->reclaim.file_dirty += e->reclaim.file_dirty;
+    sum->reclaim.cleaned += e->reclaim.cleaned;
     if (e->reclaim.pressure > sum->reclaim.pressure)
         sum->reclaim.pressure = e->reclaim.pressure;
     sum->objects += e->objects;
@@ -428,6 +432,9 @@ static void info_memory(json_t *document, const struct fh_memory_figures *m,
     put(o, "frames_total", p->frames_total);
     put(o, "frames_free", p->frames_free);
     put(o, "frames_used", p->frames_total - p->frames_free);
+    put(o, "frames_clean", p->frames_clean);
+    put(o, "frames_dirty", p->frames_dirty);
+    put(o, "frames_held", p->frames_held);
     info_budget(o, m, sum);
     o = member(document, "pages");
     put(o, "frame", p->pages_frame);
@@ -449,6 +456,7 @@ static void info_memory(json_t *document, const struct fh_memory_figures *m,
     put(o, "clean", sum->reclaim.clean);
     put(o, "dirty", sum->reclaim.dirty);
     put(o, "zero", sum->reclaim.zero);
+    put(o, "cleaned_ahead", sum->reclaim.cleaned);
     put(o, "file_clean", sum->reclaim.file_clean);
     put(o, "file_dirty", sum->reclaim.file_dirty);
 }

@@ -123,6 +123,9 @@ Test(views, info_adds_up)
     cr_assert_str_eq(json_string_value(json_object_get(d, "pressure")), "ok");
     cr_assert_eq(number(d, "memory", "frames_total"), MEMORY / 4096);
     cr_assert_eq(number(d, "memory", "frames_used"), 2);
+    cr_assert_eq(number(d, "memory", "frames_clean") + number(d, "memory", "frames_dirty") +
+                     number(d, "memory", "frames_held"),
+                 2);
     cr_assert_eq(number(d, "objects", "count"), 2);
     cr_assert_eq(number(d, "objects", "bytes"), BIG + 100);
     cr_assert_eq(number(d, "pages", "frame"), 2);
