@@ -37,6 +37,9 @@ static const struct {
     [FH_CALL_LIST] = {"list", true, true},
     [FH_CALL_CACHE_CREATE] = {"cache create", false, true},
     [FH_CALL_CACHE_DESTROY] = {"cache destroy", false, true},
+    [FH_CALL_FILE_OPEN] = {"file open", false, true},
+    [FH_CALL_FILE_LIST] = {"file ls", true, true},
+    [FH_CALL_SYNC] = {"sync", false, false},
 };
 
 bool fh_call_is_read_only(const struct fh_call *call)
@@ -69,6 +72,9 @@ struct parts {
         Farheap__V1__List list;
         Farheap__V1__CacheCreate cache_create;
         Farheap__V1__CacheDestroy cache_destroy;
+        Farheap__V1__OpenFile open_file;
+        Farheap__V1__ListFiles list_files;
+        Farheap__V1__Sync sync;
     } op;
 };
 
@@ -270,6 +276,55 @@ static void fill_cache_destroy(const struct fh_call *call, struct parts *parts,
     head->cache_destroy = &parts->op.cache_destroy;
 }
 
+/* EXPORT/PATH, at its first slash; without one it is all export. */
+static void split_path(const struct fh_call *call, ProtobufCBinaryData *export,
+                       ProtobufCBinaryData *path)
+{
+    *export = name_of(call);
+    *path = (ProtobufCBinaryData){0};
+    uint8_t *slash = export->len > 0 ? memchr(export->data, '/', export->len) : NULL;
+    if (slash == NULL)
+        return;
+    path->data = slash + 1;
+    path->len = export->len - (size_t)(slash + 1 - export->data);
+    export->len = (size_t)(slash - export->data);
+}
+
+static void fill_file_open(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    Farheap__V1__OpenFile *m = &parts->op.open_file;
+
+    farheap__v1__open_file__init(m);
+    split_path(call, &m->export, &m->path);
+    m->write = call->file_write;
+    m->create = call->file_create;
+    m->size = call->size;
+    head->op_case = FARHEAP__V1__REQUEST__OP_OPEN_FILE;
+    head->open_file = m;
+}
+
+static void fill_file_list(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    Farheap__V1__ListFiles *m = &parts->op.list_files;
+
+    farheap__v1__list_files__init(m);
+    split_path(call, &m->export, &m->path);
+    m->cursor = call->offset;
+    m->limit = (uint32_t)call->size;
+    head->op_case = FARHEAP__V1__REQUEST__OP_LIST_FILES;
+    head->list_files = m;
+}
+
+static void fill_sync(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    farheap__v1__sync__init(&parts->op.sync);
+    parts->op.sync.handle = handle_of(call, parts);
+    parts->op.sync.offset = call->offset;
+    parts->op.sync.size = call->size;
+    head->op_case = FARHEAP__V1__REQUEST__OP_SYNC;
+    head->sync = &parts->op.sync;
+}
+
 typedef void fill_fn(const struct fh_call *, struct parts *, fh_request_head *);
 
 static fill_fn *const fills[FH_CALL_KINDS] = {
@@ -292,6 +347,9 @@ static fill_fn *const fills[FH_CALL_KINDS] = {
     [FH_CALL_LIST] = fill_list,
     [FH_CALL_CACHE_CREATE] = fill_cache_create,
     [FH_CALL_CACHE_DESTROY] = fill_cache_destroy,
+    [FH_CALL_FILE_OPEN] = fill_file_open,
+    [FH_CALL_FILE_LIST] = fill_file_list,
+    [FH_CALL_SYNC] = fill_sync,
 };
 
 size_t fh_call_pack(const struct fh_call *call, uint64_t id, uint32_t deadline_ms, uint8_t *out,
@@ -318,6 +376,10 @@ static void object_take(const Farheap__V1__ObjectResult *object, fh_info *out)
         .pages_swap = object->pages_swap,
         .pages_nothing = object->pages_nothing,
         .pages_failed = object->pages_failed,
+        .pages_file = object->pages_file,
+        .pages_dirty = object->pages_dirty,
+        .file = object->file,
+        .writable = object->writable,
         .sealed = object->sealed,
         .small = object->small,
     };
@@ -336,11 +398,14 @@ static unsigned result_needed(enum fh_call_kind kind)
     case FH_CALL_PUBLISH:
     case FH_CALL_GET:
     case FH_CALL_LOOKUP:
+    case FH_CALL_FILE_OPEN:
+    case FH_CALL_SYNC:
         return FARHEAP__V1__RESPONSE__RESULT_OBJECT;
     case FH_CALL_CAS:
     case FH_CALL_ADD:
         return FARHEAP__V1__RESPONSE__RESULT_VALUE;
     case FH_CALL_LIST:
+    case FH_CALL_FILE_LIST:
         return FARHEAP__V1__RESPONSE__RESULT_LIST;
     default:
         return FARHEAP__V1__RESPONSE__RESULT__NOT_SET;
@@ -400,7 +465,7 @@ int fh_call_answer(const struct fh_call *call, const fh_response_head *response,
     if (result_take(call, response, answer) != 0)
         return -EPROTO;
     answer->body_size = body_size;
-    if (call->kind == FH_CALL_INFO || call->kind == FH_CALL_LIST)
+    if (call->kind == FH_CALL_INFO || call->kind == FH_CALL_LIST || call->kind == FH_CALL_FILE_LIST)
         return text_take(body_size, answer, body);
     if (body_size > call->into_size || (call->kind == FH_CALL_READ && body_size != call->size))
         return -EPROTO;

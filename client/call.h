@@ -36,15 +36,19 @@ enum fh_call_kind {
     FH_CALL_LIST,
     FH_CALL_CACHE_CREATE,
     FH_CALL_CACHE_DESTROY,
+    FH_CALL_FILE_OPEN,
+    FH_CALL_FILE_LIST,
+    FH_CALL_SYNC,
     FH_CALL_KINDS
 };
 
 struct fh_call {
     enum fh_call_kind kind;
     bool if_absent;
+    bool file_write, file_create; /* of file-open */
     fh_handle handle;
     uint64_t offset, size; /* bytes; of List the cursor and the limit */
-    const void *name;      /* name, prefix or view; of Alloc the cache's */
+    const void *name;      /* name, prefix or view; of Alloc the cache's; EXPORT/PATH */
     size_t name_size;
     uint64_t if_version, ttl_ms;
     const void *body; /* sent after the head */

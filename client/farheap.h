@@ -100,9 +100,12 @@ typedef struct {
     fh_handle handle;
     uint64_t bytes, version, ttl_ms; /* ttl_ms: left, 0 = lives until freed */
     uint64_t pages_frame, pages_swap, pages_nothing,
-        pages_failed; /* in memory, in swap, never written, lost */
-    int sealed;       /* 1: immutable, as put leaves it */
-    int small;        /* 1: shares its pages with other objects */
+        pages_failed;   /* in memory, in swap, never written, lost */
+    int sealed;         /* 1: immutable, as put leaves it */
+    int small;          /* 1: shares its pages with other objects */
+    int file, writable; /* 1: its bytes are those of a file; which takes writes */
+    uint64_t pages_file,
+        pages_dirty; /* in the file only; in memory or swap and not in the file yet */
 } fh_info;
 
 typedef struct {
@@ -182,6 +185,37 @@ FH_API fh_status fh_cache_create(fh_client *, const void *name, size_t name_size
 /* Destroys it in every zone where none of its objects lives; FH_BUSY when there is another: free
  * its objects and call again. FH_NOT_FOUND: no zone had it. */
 FH_API fh_status fh_cache_destroy(fh_client *, const void *name, size_t name_size);
+
+/* --- files --- */
+
+enum { FH_FILE_WRITE = 1, FH_FILE_CREATE = 2 }; /* flags of fh_file_open */
+
+/*
+ * Opens the file EXPORT/PATH of the server as an object, as large as the file is now. With WRITE it
+ * takes writes, which reach the file by fh_sync, or before; with CREATE a file of `size` zeros is
+ * made if there is none. Opening a file again gives the same object; each opening needs an fh_free,
+ * and with the last one what was not synced may be lost. A file's object is neither resized nor
+ * named. FH_PERMISSION: read-only, or the path leads over a link; FH_BUSY: open under another name
+ * or by another process.
+ */
+FH_API fh_status fh_file_open(fh_client *, const char *path, uint32_t flags, uint64_t size,
+                              fh_info *out);
+/* What was written to this range of a file's object is safe in the file when this returns FH_OK;
+ * size 0: to the end. FH_IO_ERROR: the disk failed, and the file takes no writes any more; the bytes
+ * are kept in memory. */
+FH_API fh_status fh_sync(fh_client *, fh_handle, uint64_t offset, uint64_t size);
+
+typedef struct {
+    const void *name; /* valid during the callback */
+    size_t name_size;
+    uint64_t bytes; /* of a file */
+    int folder;     /* 1: a folder, or an export */
+    int writable;   /* 1: the export allows it */
+} fh_file_info;
+/* Called for each entry; return 0 to go on, anything else to stop. */
+typedef int fh_file_list_fn(void *context, const fh_file_info *entry);
+/* The files and folders of EXPORT or EXPORT/FOLDER, in no order; of "" the exports. */
+FH_API fh_status fh_file_list(fh_client *, const char *folder, fh_file_list_fn *, void *context);
 
 /* --- by name --- */
 

@@ -180,6 +180,18 @@ int fh_head_unpack_list_entry(struct fh_head_arena *arena, const uint8_t *bytes,
     return 0;
 }
 
+int fh_head_unpack_file_entry(struct fh_head_arena *arena, const uint8_t *bytes, size_t size,
+                              fh_file_entry_head **out)
+{
+    fh_file_entry_head *entry =
+        (fh_file_entry_head *)head_unpack(arena, &farheap__v1__file_entry__descriptor, bytes, size);
+
+    if (!entry)
+        return -EBADMSG;
+    *out = entry;
+    return 0;
+}
+
 /* Packs after `before` bytes of room, when before + size <= cap and size <= FH_HEAD_MAX. `bound` is
  * at least the message's size, or SIZE_MAX when nothing is known about it. */
 static bool head_pack(const ProtobufCMessage *m, size_t bound, size_t before, uint8_t *out,
@@ -255,15 +267,25 @@ size_t fh_head_pack_response(const fh_response_head *head, uint32_t body_size, u
     return head_pack_frame(&head->base, fast, head_response_bound(head), body_size, out, cap);
 }
 
-size_t fh_head_pack_list_entry(const fh_list_entry *entry, uint8_t *out, size_t cap)
+/* As the bodies of lists hold them: its size, then the message. */
+static size_t entry_pack(const ProtobufCMessage *entry, size_t name, uint8_t *out, size_t cap)
 {
-    size_t name = entry->name.len;
     size_t bound = name > FH_HEAD_MAX ? SIZE_MAX : HEAD_ENTRY_FIXED + name;
     size_t size;
 
-    if (!head_pack(&entry->base, bound, HEAD_U32_SIZE, out, cap, &size))
+    if (!head_pack(entry, bound, HEAD_U32_SIZE, out, cap, &size))
         return 0;
     for (unsigned i = 0; i < HEAD_U32_SIZE; i++)
         out[i] = (uint8_t)(size >> (8 * i));
     return HEAD_U32_SIZE + size;
+}
+
+size_t fh_head_pack_list_entry(const fh_list_entry *entry, uint8_t *out, size_t cap)
+{
+    return entry_pack(&entry->base, entry->name.len, out, cap);
+}
+
+size_t fh_head_pack_file_entry(const fh_file_entry_head *entry, uint8_t *out, size_t cap)
+{
+    return entry_pack(&entry->base, entry->name.len, out, cap);
 }

@@ -22,6 +22,7 @@ enum { FH_HEAD_ARENA_SIZE = 16384 };
 typedef Farheap__V1__Request fh_request_head;
 typedef Farheap__V1__Response fh_response_head;
 typedef Farheap__V1__ListEntry fh_list_entry;
+typedef Farheap__V1__FileEntry fh_file_entry_head;
 
 struct fh_head_arena {
     size_t used; /* bytes given out since the last reset */
@@ -41,6 +42,8 @@ int fh_head_unpack_response_long(struct fh_head_arena *, const uint8_t *bytes, s
                                  fh_response_head **out);
 int fh_head_unpack_list_entry(struct fh_head_arena *, const uint8_t *bytes, size_t size,
                               fh_list_entry **out);
+int fh_head_unpack_file_entry(struct fh_head_arena *, const uint8_t *bytes, size_t size,
+                              fh_file_entry_head **out);
 
 /*
  * Pack prefix and head into `out`, ready to send, the prefix announcing `body_size` bytes to
@@ -54,5 +57,7 @@ size_t fh_head_pack_response(const fh_response_head *, uint32_t body_size, uint8
 /* Packs u32 LE size and the entry, as the body of a List answer holds them; 0 when it does not fit.
  */
 size_t fh_head_pack_list_entry(const fh_list_entry *, uint8_t *out, size_t cap);
+/* The same for ListFiles. */
+size_t fh_head_pack_file_entry(const fh_file_entry_head *, uint8_t *out, size_t cap);
 
 #endif

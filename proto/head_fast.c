@@ -37,7 +37,7 @@ struct fast_message {
     const ProtobufCMessageDescriptor *descriptor;
     uint16_t size; /* of the generated struct */
     uint8_t count; /* of fields */
-    struct fast_field fields[10];
+    struct fast_field fields[14];
 };
 
 enum {
@@ -130,12 +130,14 @@ static const struct fast_message fast_delete = {
 static const struct fast_message fast_object = {
     .descriptor = &farheap__v1__object_result__descriptor,
     .size = sizeof(Farheap__V1__ObjectResult),
-    .count = 10,
+    .count = 14,
     .fields = {INNER(ObjectResult, 1, handle, &fast_handle), U64(ObjectResult, 2, size),
                U64(ObjectResult, 3, version), BOOL(ObjectResult, 4, sealed),
                U64(ObjectResult, 5, ttl_ms), U64(ObjectResult, 6, pages_frame),
                U64(ObjectResult, 7, pages_swap), U64(ObjectResult, 8, pages_nothing),
-               U64(ObjectResult, 9, pages_failed), BOOL(ObjectResult, 10, small)},
+               U64(ObjectResult, 9, pages_failed), BOOL(ObjectResult, 10, small),
+               U64(ObjectResult, 11, pages_file), U64(ObjectResult, 12, pages_dirty),
+               BOOL(ObjectResult, 13, file), BOOL(ObjectResult, 14, writable)},
 };
 static const struct fast_message fast_value = {
     .descriptor = &farheap__v1__value_result__descriptor,
@@ -484,7 +486,11 @@ static uint8_t *put_object(uint8_t *at, const Farheap__V1__ObjectResult *o)
     at = put_u64(at, 7, o->pages_swap);
     at = put_u64(at, 8, o->pages_nothing);
     at = put_u64(at, 9, o->pages_failed);
-    return put_bool(at, 10, o->small);
+    at = put_bool(at, 10, o->small);
+    at = put_u64(at, 11, o->pages_file);
+    at = put_u64(at, 12, o->pages_dirty);
+    at = put_bool(at, 13, o->file);
+    return put_bool(at, 14, o->writable);
 }
 
 static uint8_t *put_value(uint8_t *at, const Farheap__V1__ValueResult *v)

@@ -234,7 +234,7 @@ static bool set_list(struct fh_config *c, unsigned k, const char *text,
         text += size;
         text += strspn(text, " ");
     }
-    return list->count > 0 || config_fail(c, "%s: %s: empty", place, rows[k].key);
+    return list->count > 0 || !*rows[k].text || config_fail(c, "%s: %s: empty", place, rows[k].key);
 }
 
 static bool set_text(struct fh_config *c, char **field, const char *text)

@@ -47,6 +47,8 @@
       "pages of the longest read-ahead for who reads in order; 0 = none")                          \
     X(copy_out_max, "copy-out-max", SIZE, "16KiB", 0, 65536, "",                                   \
       "longer reads are sent from frames without a copy")                                          \
+    X(export, "export", LIST, "", 0, 0, "",                                                        \
+      "NAME=DIR[,rw]: clients may open the files below DIR as NAME/PATH; repeatable")              \
     X(max_connections, "max-connections", COUNT, "4096", 1, 1000000, "",                           \
       "further ones are closed at once")                                                           \
     X(handshake_timeout, "handshake-timeout", TIME, "5s", 10, 3600000, "",                         \

@@ -41,7 +41,10 @@
     X(DELETE, "delete")                                                                            \
     X(LIST, "list")                                                                                \
     X(CACHE_CREATE, "cache_create")                                                                \
-    X(CACHE_DESTROY, "cache_destroy")
+    X(CACHE_DESTROY, "cache_destroy")                                                              \
+    X(OPEN_FILE, "open_file")                                                                      \
+    X(LIST_FILES, "list_files")                                                                    \
+    X(SYNC, "sync")
 
 enum fh_op_code {
 #define FH_OP_ENUM(name, label) FH_OP_##name,

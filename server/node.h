@@ -34,6 +34,7 @@ struct fh_node_memory {
 
 struct fh_region;
 struct fh_budget;
+struct fh_files;
 
 struct fh_node {
     const struct fh_config *config;
@@ -48,6 +49,7 @@ struct fh_node {
     struct fh_budget *budget;      /* the main thread's */
     struct fh_mailbox **mailboxes; /* of the zones */
     struct fh_mailbox main;        /* of the main thread */
+    struct fh_files *files;        /* NULL: nothing is exported */
     const char *io;                /* backend of the zones, once started */
     bool tls;                      /* some listener speaks it */
     /* How a zone answers a gather; set by the zone threads' file, so that askers need not know it.

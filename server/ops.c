@@ -55,6 +55,9 @@ static const struct op_row op_rows[] = {
     [44] = {FH_OP_LIST, fh_ops_list, NULL, false},
     [50] = {FH_OP_CACHE_CREATE, fh_ops_cache_create, NULL, true},
     [51] = {FH_OP_CACHE_DESTROY, fh_ops_cache_destroy, NULL, false},
+    [60] = {FH_OP_OPEN_FILE, fh_ops_open_file, NULL, false},
+    [61] = {FH_OP_LIST_FILES, fh_ops_list_files, NULL, false},
+    [62] = {FH_OP_SYNC, fh_ops_sync, NULL, false},
 };
 
 static const struct op_row *op_row_find(unsigned number)
@@ -159,6 +162,14 @@ static void op_cancel(struct fh_op *op)
         if (op->view)
             op->ops->drop_view(op->view);
         break;
+    case FH_OP_KIND_FILE:
+        if (op->job)
+            op->job->abandoned = true;
+        break;
+    case FH_OP_KIND_SYNC:
+        if (op->parked)
+            fh_zone_sync_cancel(&op->u.sync);
+        break;
     case FH_OP_KIND_REFUSED:
         break;
     }
@@ -247,6 +258,23 @@ static const char *reply_sentence(enum fh_op_code code, enum fh_wire_status stat
         {FH_OP_CACHE_CREATE, FH_STATUS_QUOTA, "the zone has as many caches as it may; destroy one"},
         {FH_OP_CACHE_DESTROY, FH_STATUS_NOT_FOUND, "no cache has this name; try: farheap cache ls"},
         {FH_OP_CACHE_DESTROY, FH_STATUS_BUSY, "objects of the cache live; free them first"},
+        {FH_OP_OPEN_FILE, FH_STATUS_INVALID,
+         "not a regular file, or a path with empty, dot or overlong parts; try: farheap file ls"},
+        {FH_OP_OPEN_FILE, FH_STATUS_NOT_FOUND,
+         "no such export, folder or file; try: farheap file ls"},
+        {FH_OP_OPEN_FILE, FH_STATUS_PERMISSION,
+         "the export or the file is read-only, or the path leads over a link or out of it"},
+        {FH_OP_OPEN_FILE, FH_STATUS_BUSY,
+         "the file is open under another name, by another tenant or process, or being closed"},
+        {FH_OP_OPEN_FILE, FH_STATUS_QUOTA, "too many files are open; free some"},
+        {FH_OP_OPEN_FILE, FH_STATUS_UNSUPPORTED, "this server exports nothing; see --export"},
+        {FH_OP_LIST_FILES, FH_STATUS_NOT_FOUND, "no such export or folder; try: farheap file ls"},
+        {FH_OP_LIST_FILES, FH_STATUS_UNSUPPORTED, "this server exports nothing; see --export"},
+        {FH_OP_SYNC, FH_STATUS_UNSUPPORTED, "only objects of files are synced"},
+        {FH_OP_SYNC, FH_STATUS_IO_ERROR,
+         "the disk failed; the bytes are kept in memory, read them and save them elsewhere"},
+        {FH_OP_WRITE, FH_STATUS_PERMISSION, "the file is open for reading; open it with --rw"},
+        {FH_OP_ZERO, FH_STATUS_PERMISSION, "the file is open for reading; open it with --rw"},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -311,6 +339,10 @@ void fh_reply_object(const struct fh_reply_to *to, const struct fh_object_view *
     result.pages_swap = view->pages.swap;
     result.pages_nothing = view->pages.nothing;
     result.pages_failed = view->pages.failed;
+    result.pages_file = view->pages.file;
+    result.pages_dirty = view->pages.dirty;
+    result.file = view->file;
+    result.writable = view->writable;
     response.result_case = FARHEAP__V1__RESPONSE__RESULT_OBJECT;
     response.object = &result;
     fh_reply_head(to, &response, 0, body_size);

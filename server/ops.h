@@ -17,6 +17,7 @@
 
 #include "alloc/zone.h"
 #include "config.h"
+#include "files.h"
 #include "metrics.h"
 #include "proto/head.h"
 #include "session.h"
@@ -34,6 +35,8 @@ enum fh_op_kind {
     FH_OP_KIND_STAGE,
     FH_OP_KIND_REFUSED, /* its body is on its way and thrown away; `rc` is the answer */
     FH_OP_KIND_VIEW,    /* a document that other threads are asked for */
+    FH_OP_KIND_FILE,    /* a file or folder that the thread of files is asked for */
+    FH_OP_KIND_SYNC,
 };
 
 /* A request in progress. */
@@ -59,12 +62,14 @@ struct fh_op {
     size_t name_size;
     uint8_t *copy; /* name, then body, when they must outlive the input */
     struct fh_out_source source;
-    void *view; /* VIEW: what fh_ops.ask_view gave */
+    void *view;              /* VIEW: what fh_ops.ask_view gave */
+    struct fh_file_job *job; /* FILE */
     union {
         struct fh_reader reader;
         struct fh_mutation mutation;
         struct fh_put put;
         struct fh_stage stage;
+        struct fh_sync sync;
     } u;
 };
 
@@ -86,6 +91,8 @@ struct fh_ops {
      * returns is given to drop_view when nobody wants it any more. NULL: no memory. */
     void *(*ask_view)(void *ctx, struct fh_op *, const char *view);
     void (*drop_view)(void *asked);
+    struct fh_files *files;  /* NULL: nothing is exported */
+    struct fh_mailbox *home; /* of the zone's thread: where files answers */
     void *ctx;
 };
 

@@ -26,6 +26,7 @@ fh_op_begin fh_ops_alloc, fh_ops_free, fh_ops_resize, fh_ops_read, fh_ops_write,
     fh_ops_compare_swap, fh_ops_fetch_add, fh_ops_stat;
 fh_op_begin fh_ops_put, fh_ops_get, fh_ops_lookup, fh_ops_delete, fh_ops_list;
 fh_op_begin fh_ops_cache_create, fh_ops_cache_destroy;
+fh_op_begin fh_ops_open_file, fh_ops_list_files, fh_ops_sync;
 
 /* Begin a STAGE for a body that is yet to come. */
 int fh_ops_stage_write(struct fh_ask *, uint64_t size, struct fh_op **out);

@@ -180,6 +180,35 @@ static enum fh_exit server_open_tls(struct fh_server *s, const struct fh_config 
     return FH_EXIT_CLEAN;
 }
 
+/* --- exports --- */
+
+static enum fh_exit server_open_exports(struct fh_server *s, const struct fh_config *config)
+{
+    char problem[FH_EXPORT_PROBLEM_SIZE];
+    int rc;
+
+    if (config->export.count == 0)
+        return FH_EXIT_CLEAN;
+    if (!fh_exports_open(&s->exports, &config->export, problem))
+        return server_fail(s->node.log, FH_EXIT_FILES, "export unusable", problem);
+    if ((rc = fh_files_init(&s->files, &s->exports)) != 0)
+        return server_fail(s->node.log, FH_EXIT_FAILED, "cannot start the thread of files",
+                           strerror(-rc));
+    s->node.files = &s->files;
+    for (unsigned i = 0; i < s->exports.count; i++)
+        FH_LOG(s->node.log, 0, FH_LOG_INFO, "main", "exporting",
+               FH_TEXT("export", config->export.item[i]));
+    return FH_EXIT_CLEAN;
+}
+
+static void server_close_exports(struct fh_server *s)
+{
+    if (s->node.files)
+        fh_files_fini(s->node.files);
+    s->node.files = NULL;
+    fh_exports_close(&s->exports);
+}
+
 /* --- zones --- */
 
 static void on_drained(struct fh_message *message, void *owner)
@@ -400,6 +429,7 @@ static enum fh_exit server_open_all(struct fh_server *s, const struct fh_config 
         (code = server_size_swap(s, config)) != FH_EXIT_CLEAN ||
         (code = server_size_memory(s, config)) != FH_EXIT_CLEAN ||
         (code = server_open_tls(s, config)) != FH_EXIT_CLEAN ||
+        (code = server_open_exports(s, config)) != FH_EXIT_CLEAN ||
         (code = server_map_region(s)) != FH_EXIT_CLEAN ||
         (code = server_start_zones(s)) != FH_EXIT_CLEAN)
         return code;
@@ -437,6 +467,7 @@ void fh_server_close(struct fh_server *s)
 {
     fh_listeners_close(&s->listeners);
     server_stop_zones(s);
+    server_close_exports(s);
     if (s->has_admin)
         fh_admin_close(&s->admin);
     fh_tls_context_destroy(s->tls);

@@ -14,6 +14,8 @@
 #include "admin.h"
 #include "budget.h"
 #include "config.h"
+#include "exports.h"
+#include "files.h"
 #include "listener.h"
 #include "log.h"
 #include "node.h"
@@ -26,6 +28,7 @@ enum fh_exit {
     FH_EXIT_BIND = 3,
     FH_EXIT_REGION = 4,
     FH_EXIT_SWAP = 5,
+    FH_EXIT_FILES = 6,
 };
 
 struct fh_server {
@@ -38,6 +41,8 @@ struct fh_server {
     struct fh_tls_context *tls;
     struct fh_zone_thread *zones;
     uint32_t zones_started, zones_drained;
+    struct fh_exports exports;
+    struct fh_files files;
     struct fh_listeners listeners;
     struct fh_admin admin;
     bool has_admin, draining;

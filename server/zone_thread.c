@@ -408,6 +408,8 @@ static void zone_set_up(struct fh_zone_thread *t)
     t->ops.incarnation = t->node->incarnation;
     t->ops.ask_view = zone_ask_view;
     t->ops.drop_view = zone_drop_view;
+    t->ops.files = t->node->files;
+    t->ops.home = &t->mailbox;
     t->ops.ctx = t;
     t->conns.base = t->base;
     t->conns.ops = &t->ops;

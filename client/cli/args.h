@@ -44,7 +44,10 @@
     X(CACHE, "cache", 0, true)                                                                     \
     X(ALIGN, "align", 0, true)                                                                     \
     X(INITIAL, "initial", 0, true)                                                                 \
-    X(ADMIN, "admin", 0, true)
+    X(ADMIN, "admin", 0, true)                                                                     \
+    X(RW, "rw", 0, false)                                                                          \
+    X(CREATE, "create", 0, false)                                                                  \
+    X(SIZE, "size", 0, true)
 
 enum fh_arg {
 #define FH_ARG_ENUM(name, word, letter, value) FH_ARG_##name,

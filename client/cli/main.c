@@ -22,9 +22,10 @@ static const struct {
     const char *title;
     const struct fh_verb *verbs;
 } families[] = {
-    {"Names", fh_verbs_names},          {"Memory (H is a handle)", fh_verbs_memory},
-    {"Typed caches", fh_verbs_caches},  {"Looking inside", fh_verbs_look},
-    {"Configuration", fh_verbs_config}, {"Service", fh_verbs_service},
+    {"Names", fh_verbs_names},         {"Memory (H is a handle)", fh_verbs_memory},
+    {"Typed caches", fh_verbs_caches}, {"Files of the server", fh_verbs_files},
+    {"Looking inside", fh_verbs_look}, {"Configuration", fh_verbs_config},
+    {"Service", fh_verbs_service},
 };
 
 enum { FAMILIES = sizeof(families) / sizeof(families[0]) };

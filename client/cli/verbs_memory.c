@@ -375,10 +375,14 @@ static int stat_json(struct fh_tool *tool, const char *subject, bool by_name, co
     fh_json_u64(out, "ttl_ms", info->ttl_ms);
     (void)json_object_set_new(out, "sealed", json_boolean(info->sealed));
     (void)json_object_set_new(out, "small", json_boolean(info->small));
+    (void)json_object_set_new(out, "file", json_boolean(info->file));
+    (void)json_object_set_new(out, "writable", json_boolean(info->writable));
     fh_json_u64(pages, "frame", info->pages_frame);
     fh_json_u64(pages, "swap", info->pages_swap);
     fh_json_u64(pages, "nothing", info->pages_nothing);
     fh_json_u64(pages, "failed", info->pages_failed);
+    fh_json_u64(pages, "file", info->pages_file);
+    fh_json_u64(pages, "dirty", info->pages_dirty);
     (void)json_object_set_new(out, "pages", pages);
     return fh_tool_json(tool, out);
 }
@@ -401,6 +405,10 @@ static int stat_print(struct fh_tool *tool, const char *subject, const fh_info *
     printf("pages    %s in memory   %s in swap   %s never written   %s lost\n",
            fh_show_count(info->pages_frame).text, fh_show_count(info->pages_swap).text,
            fh_show_count(info->pages_nothing).text, fh_show_count(info->pages_failed).text);
+    if (info->file)
+        printf("file     %s pages in the file only   %s not in it yet   %s\n",
+               fh_show_count(info->pages_file).text, fh_show_count(info->pages_dirty).text,
+               info->writable ? "open for writing" : "open for reading");
     return FH_EXIT_OK;
 }
 

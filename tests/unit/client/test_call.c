@@ -52,6 +52,9 @@ Test(call, every_kind_is_packed_as_its_operation)
         [FH_CALL_LIST] = FARHEAP__V1__REQUEST__OP_LIST,
         [FH_CALL_CACHE_CREATE] = FARHEAP__V1__REQUEST__OP_CACHE_CREATE,
         [FH_CALL_CACHE_DESTROY] = FARHEAP__V1__REQUEST__OP_CACHE_DESTROY,
+        [FH_CALL_FILE_OPEN] = FARHEAP__V1__REQUEST__OP_OPEN_FILE,
+        [FH_CALL_FILE_LIST] = FARHEAP__V1__REQUEST__OP_LIST_FILES,
+        [FH_CALL_SYNC] = FARHEAP__V1__REQUEST__OP_SYNC,
     };
 
     for (int kind = 0; kind < FH_CALL_KINDS; kind++) {
@@ -60,6 +63,24 @@ Test(call, every_kind_is_packed_as_its_operation)
 
         cr_assert_eq(packed(&call)->op_case, ops[kind]);
     }
+}
+
+Test(call, a_path_is_cut_at_its_first_slash)
+{
+    const struct fh_call open = {.kind = FH_CALL_FILE_OPEN,
+                                 .name = "data/a/b",
+                                 .name_size = 8,
+                                 .file_write = true,
+                                 .size = 77};
+    const fh_request_head *head = packed(&open);
+
+    cr_assert_eq(head->open_file->export.len, 4u);
+    cr_assert_eq(memcmp(head->open_file->export.data, "data", 4), 0);
+    cr_assert_eq(head->open_file->path.len, 3u);
+    cr_assert_eq(memcmp(head->open_file->path.data, "a/b", 3), 0);
+    cr_assert(head->open_file->write);
+    cr_assert_not(head->open_file->create);
+    cr_assert_eq(head->open_file->size, 77u);
 }
 
 Test(call, the_fields_about_caches_arrive)
@@ -139,9 +160,9 @@ Test(call, a_head_that_does_not_fit_is_not_packed)
 Test(call, only_reads_may_be_sent_twice)
 {
     static const bool read_only[FH_CALL_KINDS] = {
-        [FH_CALL_PING] = true, [FH_CALL_INFO] = true, [FH_CALL_READ] = true,
-        [FH_CALL_STAT] = true, [FH_CALL_GET] = true,  [FH_CALL_LOOKUP] = true,
-        [FH_CALL_LIST] = true};
+        [FH_CALL_PING] = true, [FH_CALL_INFO] = true,     [FH_CALL_READ] = true,
+        [FH_CALL_STAT] = true, [FH_CALL_GET] = true,      [FH_CALL_LOOKUP] = true,
+        [FH_CALL_LIST] = true, [FH_CALL_FILE_LIST] = true};
 
     for (int kind = 0; kind < FH_CALL_KINDS; kind++) {
         const struct fh_call call = {.kind = (enum fh_call_kind)kind};
