@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "ids.h"
@@ -38,10 +39,27 @@ static int file_open(const char *dir)
     return fd >= 0 ? fd : file_open_named(dir);
 }
 
+/*
+ * Whether there is room at all. A reservation takes block after block until none is left: one that
+ * cannot succeed would fill the disk for a moment and fail the writes of everybody else on it.
+ */
+static int file_may_reserve(int fd, uint64_t size)
+{
+    struct statvfs fs;
+
+    if (fstatvfs(fd, &fs) != 0)
+        return -errno;
+    if (fs.f_blocks == 0) /* as file systems without a limit say */
+        return 0;
+    return size / fs.f_frsize > fs.f_bavail ? -ENOSPC : 0;
+}
+
 static int file_reserve(int fd, uint64_t size)
 {
-    int rc;
+    int rc = file_may_reserve(fd, size);
 
+    if (rc != 0)
+        return rc;
     while ((rc = fallocate(fd, 0, 0, (off_t)size)) != 0 && errno == EINTR)
         ;
     if (rc == 0)
