@@ -29,6 +29,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "crc.h"
 #include "report.h"
 
 void fh_backing_init(struct fh_backing *b, struct fh_io *io, struct fh_mem *mem,
@@ -110,6 +111,7 @@ int fh_backing_open(struct fh_backing *b, const struct fh_file *like, struct fh_
                           .writable = like->writable,
                           .journaled = like->journaled,
                           .tag = like->tag,
+                          .sums = like->sums,
                           .opens = 1,
                           .backing = b};
     fh_list_init(&f->link);
@@ -207,6 +209,21 @@ static void run_begin(struct fh_file_run *run)
     run->file->running++;
 }
 
+/* --- sums --- */
+
+static bool page_has_its_sum(const struct fh_file_run *run, uint32_t i)
+{
+    const uint32_t *sums = run->file->sums;
+
+    return !sums || sums[run->first + i] == fh_crc32c(0, run->pages[i], FH_PAGE_SIZE);
+}
+
+static void run_note_sums(const struct fh_file_run *run)
+{
+    for (uint32_t i = 0; run->file->sums && i < run->count; i++)
+        run->file->sums[run->first + i] = fh_crc32c(0, run->pages[i], FH_PAGE_SIZE);
+}
+
 /* --- read --- */
 
 static void read_again_done(struct fh_transfer *t);
@@ -218,6 +235,10 @@ static void read_end(struct fh_file_run *run)
         if (run->status[i] != 0)
             there = 0;
         memset(run->pages[i] + there, 0, FH_PAGE_SIZE - there);
+        if (run->status[i] == 0 && !page_has_its_sum(run, i)) {
+            run->status[i] = -EBADMSG;
+            run->file->backing->stats.bad_sums++;
+        }
         run->file->backing->stats.read_pages += run->status[i] == 0;
     }
     run_end(run);
@@ -373,6 +394,7 @@ void fh_backing_write(struct fh_backing *b, struct fh_file_run *run)
     FH_ASSERT(f->error == 0);
     FH_ASSERT(!fh_file_is_writing(f, run->first, run->count));
     run_begin(run);
+    run_note_sums(run);
     fh_list_init(&run->link);
     fh_list_push_back(&f->writing, &run->writing);
     run->logged = f->journaled;

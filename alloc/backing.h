@@ -6,6 +6,8 @@
  * to it. A file is never made longer or shorter here. A read of what is not there (the file was cut
  * by somebody else) is -EIO for those pages alone.
  *
+ * A file with sums is read with them: a page that is not what was written last is -EBADMSG.
+ *
  * A write is done when it is safe: every run that was written is covered by an fdatasync that began
  * after it, and only then `done` says 0. An fdatasync that failed is final for its file: what it
  * covered is not known any more, so from then on nothing is written to that file.
@@ -52,6 +54,7 @@ struct fh_file {
     int error;        /* of a failed sync; final */
     uint32_t running; /* runs in flight, and a sync [I2] */
     uint64_t tag;     /* the owner's; backing does not look at it */
+    uint32_t *sums;   /* the owner's, of each page: CRC32C of what was written last; NULL: none */
     /* below: backing's own */
     struct fh_backing *backing;
     struct fh_list link;     /* among the ended */
@@ -94,6 +97,7 @@ struct fh_backing_stats {
     uint64_t files;                     /* open now, but for those that have ended */
     uint64_t read_pages, written_pages; /* so far */
     uint64_t syncs, io_errors;          /* so far */
+    uint64_t bad_sums;                  /* pages read so far that were not what was written */
 };
 
 struct fh_backing {
@@ -113,7 +117,7 @@ void fh_backing_fini(struct fh_backing *);
 
 /*
  * The pages from `like->first` on lie in this file from now on. Of `like` the fields first,
- * size_bytes, id, fd, tenant, may_write, writable, journaled and tag count. The descriptor is backing's, but
+ * size_bytes, id, fd, tenant, may_write, writable, journaled, tag and sums count. The descriptor is backing's, but
  * not after an error. No two files share a page of the space. *out is untouched on error.
  */
 FH_CHECKED int fh_backing_open(struct fh_backing *, const struct fh_file *like,

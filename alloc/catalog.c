@@ -22,6 +22,7 @@
 #include "catalog.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <signal.h>
@@ -310,15 +311,43 @@ static int change_remove(struct fh_catalog *c, MDB_txn *txn, uint64_t removes)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+static struct fh_catalog_change *change_of(struct fh_list *node)
+{
+    return FH_CONTAINER_OF(node, struct fh_catalog_change, link);
+}
+
+/* Whether anything of the group is for the catalog. */
+static bool group_has_changes(struct fh_list *group)
+{
+    for (struct fh_list *n = group->next; n != group; n = n->next)
+        if (change_of(n)->puts || change_of(n)->removes != 0)
+            return true;
+    return false;
+}
+
+/* What goes is gone for good, now that the catalog does not know it any more. */
+static int change_punch(const struct fh_catalog_change *change)
+{
+    if (change->punch_bytes == 0)
+        return 0;
+    return fallocate(change->punch_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                     (off_t)change->punch_at, (off_t)change->punch_bytes) == 0
+               ? 0
+               : -errno;
+}
+
 static int catalog_commit(struct fh_catalog *c, struct fh_list *group)
 {
     MDB_txn *txn;
+
+    if (!group_has_changes(group))
+        return 0;
     int rc = mdb_txn_begin(c->env, NULL, 0, &txn);
 
     if (rc != 0)
         return errno_of(rc);
     for (struct fh_list *n = group->next; n != group && rc == 0; n = n->next) {
-        const struct fh_catalog_change *change = FH_CONTAINER_OF(n, struct fh_catalog_change, link);
+        const struct fh_catalog_change *change = change_of(n);
         if (change->puts)
             rc = change_put(c, txn, &change->record);
         if (rc == 0 && change->removes != 0)
@@ -331,8 +360,16 @@ static int catalog_commit(struct fh_catalog *c, struct fh_list *group)
     return rc == 0 ? 0 : errno_of(rc);
 }
 
+static void group_run(struct fh_catalog *c, struct fh_list *group)
+{
+    int rc = catalog_commit(c, group);
+
+    for (struct fh_list *n = group->next; n != group; n = n->next)
+        change_of(n)->result = rc != 0 ? rc : change_punch(change_of(n));
+}
+
 /* With the lock held. [I2] */
-static void group_finish(struct fh_catalog *c, struct fh_list *group, int rc)
+static void group_finish(struct fh_catalog *c, struct fh_list *group)
 {
     const uint64_t one = 1;
     struct fh_list *node;
@@ -341,10 +378,9 @@ static void group_finish(struct fh_catalog *c, struct fh_list *group, int rc)
         (void)!write(c->event_fd, &one, sizeof(one));
     c->stats.commits++;
     while ((node = fh_list_pop(group))) {
-        FH_CONTAINER_OF(node, struct fh_catalog_change, link)->result = rc;
-        fh_list_push_back(&c->finished, node);
         c->stats.changes++;
-        c->stats.failed += rc != 0;
+        c->stats.failed += change_of(node)->result != 0;
+        fh_list_push_back(&c->finished, node);
     }
 }
 
@@ -363,9 +399,9 @@ static void *catalog_run(void *arg)
         while ((node = fh_list_pop(&c->waiting)))
             fh_list_push_back(&group, node);
         pthread_mutex_unlock(&c->lock);
-        int rc = catalog_commit(c, &group);
+        group_run(c, &group);
         pthread_mutex_lock(&c->lock);
-        group_finish(c, &group, rc);
+        group_finish(c, &group);
     }
     pthread_mutex_unlock(&c->lock);
     return NULL;
@@ -423,9 +459,8 @@ void fh_catalog_reap(struct fh_catalog *c)
         fh_list_push_back(&finished, node);
     pthread_mutex_unlock(&c->lock);
     while ((node = fh_list_pop(&finished))) {
-        struct fh_catalog_change *change = FH_CONTAINER_OF(node, struct fh_catalog_change, link);
         c->in_flight--;
-        change->done(change);
+        change_of(node)->done(change_of(node));
     }
 }
 

@@ -47,11 +47,13 @@ struct fh_catalog_record {
                          endian, not aligned */
 };
 
-/* One step: an object comes, another goes, or both. */
+/* One step: an object comes, another goes, or both. Or nothing, and a hole is made. */
 struct fh_catalog_change {
     bool puts;
-    struct fh_catalog_record record;          /* if it puts; an id that is there is replaced */
-    uint64_t removes;                         /* id of the one that goes; 0 = none */
+    struct fh_catalog_record record; /* if it puts; an id that is there is replaced */
+    uint64_t removes;                /* id of the one that goes; 0 = none */
+    int punch_fd;                    /* and then these bytes of a file become a hole: ... */
+    uint64_t punch_at, punch_bytes;  /* ... how many; 0 = none */
     void (*done)(struct fh_catalog_change *); /* from fh_catalog_reap */
     int result;
     struct fh_list link; /* the catalog's */

@@ -103,7 +103,7 @@ static void orphan_give(struct fh_graves *g, const struct fh_view *view)
 {
     struct fh_heap_block block;
 
-    if (!view->orphaned)
+    if (!view->orphaned || (g->elsewhere && g->elsewhere(g->ctx, view->origin)))
         return;
     int rc = fh_heap_find_page(g->heap, view->origin, &block);
     FH_ASSERT(rc == 0);

@@ -34,6 +34,10 @@ struct fh_graves {
     struct fh_mem *mem;
     struct fh_heap *heap;
     struct fh_pager *pager;
+    /* Takes back what an ended view leaves of a block that is not the heap's; false: it is the
+     * heap's. NULL: all are. */
+    bool (*elsewhere)(void *ctx, struct fh_page);
+    void *ctx;
     struct fh_list blocks; /* struct grave, in order of arrival */
     uint32_t slice;        /* entries per turn */
     uint32_t left;         /* of this turn's */

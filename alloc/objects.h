@@ -31,7 +31,10 @@ struct fh_object {
     uint64_t small : 1;   /* lies in a slab */
     uint64_t expires : 1; /* its extra has an expiry */
     uint64_t cache : 9;   /* the number of its typed cache, or 0 */
-    uint64_t spare : 4;
+    uint64_t kept : 1;    /* the catalog of durable objects has it */
+    uint64_t coming : 1;  /* it is being given its name there: to others it is not there yet */
+    uint64_t going : 1;   /* it is being removed there, or its name given to another */
+    uint64_t spare : 1;
     uint32_t extra; /* its name and its expiry; FH_EXTRAS_NONE: it has neither */
 };
 

@@ -292,7 +292,7 @@ static struct fh_frame load_page(struct fh_pager *p, struct loader *l, struct fh
 static struct fh_entry load_failed_entry(struct fh_pager *p, const struct fh_page_op *op,
                                          uint32_t i, struct fh_slot slot)
 {
-    if (op->run.status[i] == -EBADMSG) {
+    if (op->run.status[i] == -EBADMSG && slot.v != 0) {
         fh_swap_slot_quarantine(&p->swap, slot);
         return fh_entry_make(FH_PAGE_FAILED, 0, slot);
     }

@@ -61,6 +61,11 @@ static uint64_t shelf_next(const struct fh_shelf *s, uint64_t at, uint64_t end, 
     return end;
 }
 
+uint64_t fh_shelf_next(const struct fh_shelf *s, uint64_t at, bool taken)
+{
+    return shelf_next(s, at, s->pages, taken);
+}
+
 /* A free run in [from, end), or `end`. */
 static uint64_t shelf_search(const struct fh_shelf *s, uint64_t from, uint64_t end, uint64_t pages)
 {
@@ -123,6 +128,12 @@ void fh_shelf_give(struct fh_shelf *s, uint64_t place)
     s->starts[place] = (struct fh_shelf_start){0};
     s->used -= pages;
     s->count--;
+}
+
+void fh_shelf_pass(struct fh_shelf *s, uint64_t place, uint32_t owner)
+{
+    FH_ASSERT(fh_shelf_at(s, place).pages > 0);
+    s->starts[place].owner = owner;
 }
 
 struct fh_shelf_start fh_shelf_at(const struct fh_shelf *s, uint64_t place)

@@ -48,10 +48,15 @@ FH_CHECKED int fh_shelf_take_at(struct fh_shelf *, uint64_t place, uint64_t page
 /* The run that starts here is free again. */
 void fh_shelf_give(struct fh_shelf *, uint64_t place);
 
+/* Another one has the run that starts here. */
+void fh_shelf_pass(struct fh_shelf *, uint64_t place, uint32_t owner);
 /* The run that starts at the page; `pages` is 0 when none does. Any page may be asked about. */
 struct fh_shelf_start fh_shelf_at(const struct fh_shelf *, uint64_t place);
 /* Where the run starts that the page, which is taken, belongs to. */
 uint64_t fh_shelf_start_of(const struct fh_shelf *, uint64_t place);
+
+/* The first page from `at` on that is taken, or free; `pages` of the file if there is none. */
+uint64_t fh_shelf_next(const struct fh_shelf *, uint64_t at, bool taken);
 
 bool fh_shelf_check(const struct fh_shelf *, FILE *why);
 void fh_shelf_dump(const struct fh_shelf *, FILE *out);

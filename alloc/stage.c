@@ -140,7 +140,7 @@ static int stage_take_block(struct fh_stage *s)
 
     if ((rc = fh_zone_take_record(z, s->tenant, &s->number)) != 0)
         return rc;
-    if ((rc = fh_heap_alloc_pages(&z->heap, pages, s->number, &s->block)) != 0)
+    if ((rc = fh_zone_take_pages(z, pages, s->number, s->durable, &s->block)) != 0)
         goto out_record;
     if ((rc = fh_pagetable_pin(&z->pager.table, fh_page_of_addr(s->block.addr), pages)) != 0)
         goto out_block;
@@ -153,8 +153,8 @@ out_record:
     return rc;
 }
 
-int fh_stage_open(struct fh_zone *z, struct fh_stage *s, uint32_t tenant, uint64_t size,
-                  uint32_t in_page)
+static int stage_begin(struct fh_zone *z, struct fh_stage *s, uint32_t tenant, uint64_t size,
+                       uint32_t in_page, bool durable)
 {
     uint32_t head = in_page == 0 ? 0 : FH_PAGE_SIZE - in_page;
     int rc;
@@ -162,6 +162,8 @@ int fh_stage_open(struct fh_zone *z, struct fh_stage *s, uint32_t tenant, uint64
     if (size == 0 || size > FH_OBJECT_SIZE_MAX || in_page >= FH_PAGE_SIZE || size < head)
         return -EINVAL;
     s->zone = z;
+    s->durable = durable;
+    s->cursor.v = 0;
     s->tenant = tenant;
     s->size = size;
     s->received = 0;
@@ -184,6 +186,17 @@ int fh_stage_open(struct fh_zone *z, struct fh_stage *s, uint32_t tenant, uint64
     return rc;
 }
 
+int fh_stage_open(struct fh_zone *z, struct fh_stage *s, uint32_t tenant, uint64_t size,
+                  uint32_t in_page)
+{
+    return stage_begin(z, s, tenant, size, in_page, false);
+}
+
+int fh_stage_open_durable(struct fh_zone *z, struct fh_stage *s, uint32_t tenant, uint64_t size)
+{
+    return size > FH_DURABLE_SIZE_MAX ? -EFBIG : stage_begin(z, s, tenant, size, 0, true);
+}
+
 /* What every end of a stage gives back; the block and the record go elsewhere. */
 static void stage_close(struct fh_stage *s)
 {
@@ -197,7 +210,9 @@ static void stage_close(struct fh_stage *s)
 
 void fh_stage_abort(struct fh_stage *s)
 {
-    fh_pager_cancel(&s->zone->pager, &s->call);
+    fh_zone_leave_commit(s->zone, &s->call);
+    if (!s->edges)
+        return; /* a commit has the object */
     stage_close(s);
     fh_zone_give_block(s->zone, s->block.addr, s->block.room_bytes);
     fh_objects_give(&s->zone->objects, s->number);
@@ -221,7 +236,7 @@ static int stage_begin_commit(struct fh_stage *s)
 
     FH_ASSERT(s->received == s->size);
     fh_pager_release(&s->zone->pager, &s->hold);
-    return failed == -EIO ? failed : 0;
+    return failed == -EIO || s->durable ? failed : 0;
 }
 
 /* --- commit of a WRITE --- */
@@ -281,30 +296,85 @@ int fh_stage_write(struct fh_stage *s, const struct fh_ref *ref, uint64_t offset
 
 /* --- commit of a PUT --- */
 
+/* The tail's page is written once, with room of its own. */
+static int stage_write_tail(struct fh_stage *s)
+{
+    struct fh_pager *p = &s->zone->pager;
+    struct fh_addr tail = {s->block.addr.v + (s->pages << FH_PAGE_SHIFT)};
+    int rc;
+
+    if (s->tail == 0)
+        return 0;
+    struct fh_span span = {.kind = FH_SPAN_COPY, .start = tail, .size = s->tail};
+    if ((rc = stage_prepare(s, span)) != 0)
+        return rc;
+    fh_pager_write(p, tail, stage_edge(s, EDGE_TAIL), s->tail);
+    return 0;
+}
+
+/* The block becomes the object's, which has no name yet. */
+static void stage_place(struct fh_stage *s)
+{
+    struct fh_zone *z = s->zone;
+    struct fh_object *o = fh_objects_at(&z->objects, s->number);
+
+    o->addr = s->block.addr.v & ((UINT64_C(1) << 48) - 1);
+    o->version = ++z->version;
+    fh_objects_resize(&z->objects, s->number, s->size);
+}
+
+/* As a small put: bytes to the disk, then the name by a commit, which has the object. */
+static int stage_commit_name(struct fh_stage *s, uint32_t before)
+{
+    struct fh_zone *z = s->zone;
+    struct fh_page first = fh_page_of_addr(s->block.addr);
+    struct fh_naming n = {.name = s->name,
+                          .name_size = s->name_size,
+                          .number = s->number,
+                          .before = before,
+                          .ttl_ms = s->ttl_ms,
+                          .is_put = true,
+                          .out = &s->object};
+    int rc;
+
+    if (s->cursor.v < first.v)
+        s->cursor = first;
+    if (s->durable && (rc = fh_pager_sync(&z->pager, &s->call, &s->hold,
+                                          fh_backing_find(&z->pager.backing, first), &s->cursor,
+                                          fh_page_add(first, fh_pages_for(s->size)))) != 0)
+        return rc;
+    stage_place(s);
+    rc = fh_zone_commit_name(z, &s->call, &s->hold, &n);
+    if (rc == -EINPROGRESS) {
+        stage_close(s);
+        return rc;
+    }
+    fh_objects_at(&z->objects, s->number)->version = 0; /* it is no object yet */
+    fh_objects_resize(&z->objects, s->number, 0);
+    return rc;
+}
+
 static int stage_put_step(struct fh_call *call)
 {
     struct fh_stage *s = FH_CONTAINER_OF(call, struct fh_stage, call);
     struct fh_zone *z = s->zone;
-    struct fh_object *o = fh_objects_at(&z->objects, s->number);
-    struct fh_addr tail = {s->block.addr.v + (s->pages << FH_PAGE_SHIFT)};
     uint32_t before;
     int rc;
 
     if ((rc = stage_begin_commit(s)) != 0)
         return rc;
-    if ((rc = fh_zone_may_name(z, s->tenant, s->name, s->name_size, &s->cond, &before)) != 0)
+    rc = fh_zone_may_name(z, s->tenant, s->name, s->name_size, &s->cond, &before);
+    if (rc == -EAGAIN)
+        return fh_zone_wait_for_commit(z, call, &s->hold);
+    if (rc != 0)
         return rc;
-    if (s->tail > 0) {
-        struct fh_span span = {.kind = FH_SPAN_COPY, .start = tail, .size = s->tail};
-        if ((rc = stage_prepare(s, span)) != 0)
-            return rc;
-    }
-    fh_pager_write(&z->pager, tail, stage_edge(s, EDGE_TAIL), s->tail);
+    if (s->cursor.v == 0 && (rc = stage_write_tail(s)) != 0)
+        return rc;
+    if (s->durable || fh_zone_needs_commit(z, before))
+        return stage_commit_name(s, before);
     if ((rc = fh_zone_give_name(z, s->number, s->name, s->name_size, before, s->ttl_ms)) != 0)
         return rc;
-    o->addr = s->block.addr.v & ((UINT64_C(1) << 48) - 1);
-    o->version = ++z->version;
-    fh_objects_resize(&z->objects, s->number, s->size);
+    stage_place(s);
     fh_zone_describe(z, s->number, &s->object);
     stage_close(s);
     return 0;

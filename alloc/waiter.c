@@ -53,20 +53,21 @@ void fh_line_park_on_io(struct fh_line *line, struct fh_call *call, struct fh_ho
 {
     line_enter(line, call, FH_CALL_ON_IO);
     call->hold = hold;
+    fh_list_init(&call->link);
 }
 
 void fh_line_make_ready(struct fh_line *line, struct fh_call *call)
 {
     FH_ASSERT(call->state == FH_CALL_ON_IO);
     call->state = FH_CALL_READY;
+    fh_list_remove(&call->link);
     fh_list_push_back(&line->ready, &call->link);
 }
 
 void fh_line_leave(struct fh_line *line, struct fh_call *call)
 {
     FH_ASSERT(call->state != FH_CALL_IDLE);
-    if (call->state != FH_CALL_ON_IO)
-        fh_list_remove(&call->link);
+    fh_list_remove(&call->link);
     call->state = FH_CALL_IDLE;
     line->count--;
 }
@@ -81,7 +82,8 @@ void fh_call_run(struct fh_call *call)
 {
     FH_ASSERT(call->state == FH_CALL_IDLE);
     call->admitted = true;
-    call->rc = call->step(call);
+    if (!call->is_decided)
+        call->rc = call->step(call);
     if (call->rc == -EINPROGRESS)
         return;
     call->admitted = false;

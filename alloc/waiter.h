@@ -3,8 +3,8 @@
  *
  * A call is parked in one of two ways. In the *line* it holds nothing and waits, in arrival order,
  * until the frames it needs are free; then it runs from its beginning. On *I/O* it holds frames and
- * waits until the pages being read for it are there. `step` is the engine's: run again; `done` is
- * the owner's: it is over.
+ * waits until the pages being read for it are there, or until who took over its work says that it
+ * is decided. `step` is the engine's: run again; `done` is the owner's: it is over.
  *
  * Ownership  the owner keeps the struct still from parking until `done` or its cancellation.
  * Threads    one zone thread.
@@ -28,9 +28,10 @@ struct fh_call {
     enum fh_call_state state;
     bool admitted;                 /* it has been at the head of the line: need not queue again */
     uint32_t need;                 /* frames it waits for, in the line */
-    struct fh_list link;           /* in the line or among the ready */
+    struct fh_list link;           /* in the line, among the ready, or in a list of who wakes it */
     int (*step)(struct fh_call *); /* runs it again; -EINPROGRESS when parked again */
     struct fh_hold *hold;          /* what it holds while ON_IO */
+    bool is_decided;               /* somebody else has done it: `rc` is what it came to */
 };
 
 /* Before the first use; `done` is set by the owner. */
@@ -41,6 +42,7 @@ static inline void fh_call_init(struct fh_call *call, int (*step)(struct fh_call
     call->rc = 0;
     call->step = step;
     call->hold = NULL;
+    call->is_decided = false;
 }
 
 struct fh_line {
@@ -54,7 +56,7 @@ void fh_line_init(struct fh_line *);
 /* Parks a call in the line for `need` frames: at its end, or at its head if it was admitted before.
  */
 void fh_line_park(struct fh_line *, struct fh_call *, uint32_t need);
-/* Parks a call until its hold is complete. */
+/* Parks a call until its hold is complete, or make_ready is called. Its link is the caller's. */
 void fh_line_park_on_io(struct fh_line *, struct fh_call *, struct fh_hold *);
 /* The hold is complete: the call will run in this turn. */
 void fh_line_make_ready(struct fh_line *, struct fh_call *);

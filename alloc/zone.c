@@ -174,12 +174,18 @@ int fh_zone_init(struct fh_zone *z, const struct fh_zone_opts *given, uint64_t n
     if ((rc = zone_init_pager(z)) != 0)
         goto out_heap;
     fh_graves_init(&z->graves, &z->mem, &z->heap, &z->pager);
+    z->graves.elsewhere = fh_zone_view_left;
+    z->graves.ctx = z;
     if ((rc = zone_init_names(z)) != 0)
         goto out_pager;
     if ((rc = fh_zone_poison_init(z)) != 0)
         goto out_names;
+    if ((rc = fh_zone_durables_init(z)) != 0)
+        goto out_poison;
     return 0;
 
+out_poison:
+    fh_zone_poison_fini(z);
 out_names:
     fh_directory_fini(&z->directory);
     fh_extras_fini(&z->extras);
@@ -199,6 +205,7 @@ void fh_zone_fini(struct fh_zone *z)
         (void)poll(&event, 1, 10);
         fh_io_reap(z->opts.io);
     }
+    fh_zone_durables_fini(z);
     fh_graves_fini(&z->graves);
     fh_zone_poison_fini(z);
     fh_directory_fini(&z->directory);
@@ -216,7 +223,7 @@ static void zone_expire(struct fh_zone *z)
         if (++z->expiry_hand >= z->objects.used_end)
             z->expiry_hand = 1;
         const struct fh_object *o = fh_objects_at(&z->objects, z->expiry_hand);
-        if (o->key != 0 && fh_zone_is_expired(z, o)) {
+        if (o->key != 0 && !o->coming && !o->going && fh_zone_is_expired(z, o)) {
             fh_zone_drop(z, z->expiry_hand);
             z->expired++;
         }
@@ -238,6 +245,7 @@ bool fh_zone_turn(struct fh_zone *z, uint64_t now_ms)
     z->now_ms = now_ms;
     fh_io_reap(z->opts.io);
     bool more = fh_graves_turn(&z->graves);
+    fh_zone_commits_turn(z);
     if (new_tick)
         zone_expire(z);
     fh_pager_pump(&z->pager);
@@ -352,7 +360,7 @@ int fh_zone_resolve(struct fh_zone *z, const struct fh_ref *ref, uint32_t *numbe
 {
     struct fh_heap_block found = {.tag = FH_OBJECT_NONE};
 
-    if (fh_heap_find(&z->heap, ref->addr, &found) != 0)
+    if (fh_zone_find_block(z, ref->addr, &found) != 0)
         found.tag = FH_OBJECT_NONE;
     if (!fh_objects_match(&z->objects, found.tag, ref->addr, ref->key, ref->tenant) ||
         fh_zone_is_expired(z, fh_objects_at(&z->objects, found.tag)))
@@ -367,7 +375,8 @@ void fh_zone_describe(const struct fh_zone *z, uint32_t number, struct fh_object
     const struct fh_object *o = fh_objects_at(&z->objects, number);
     uint64_t now = z->now_ms - z->start_ms;
     uint64_t end = (uint64_t)zone_expiry(z, o) * FH_TICK_MS;
-    const struct fh_file *file = fh_zone_file_of(z, o);
+    bool durable = fh_zone_is_durable(z, o);
+    const struct fh_file *file = durable ? NULL : fh_zone_file_of(z, o);
 
     *out = (struct fh_object_view){
         .ref = {.addr = {o->addr}, .key = o->key, .tenant = (uint32_t)o->tenant},
@@ -376,6 +385,7 @@ void fh_zone_describe(const struct fh_zone *z, uint32_t number, struct fh_object
         .ttl_ms = end > now ? end - now : 0,
         .sealed = o->sealed,
         .small = o->small,
+        .durable = durable,
         .file = file != NULL,
         .writable = file && file->writable,
     };
@@ -448,7 +458,8 @@ void fh_zone_give_slot(struct fh_zone *z, const struct fh_heap_block *block, uin
 
 void fh_zone_give_block(struct fh_zone *z, struct fh_addr addr, uint64_t room_bytes)
 {
-    fh_graves_take(&z->graves, addr, room_bytes);
+    if (!fh_zone_give_durable(z, addr))
+        fh_graves_take(&z->graves, addr, room_bytes);
 }
 
 void fh_zone_drop(struct fh_zone *z, uint32_t number)
@@ -456,9 +467,12 @@ void fh_zone_drop(struct fh_zone *z, uint32_t number)
     struct fh_object *o = fh_objects_at(&z->objects, number);
     struct fh_name name = fh_zone_name(z, number);
     struct fh_heap_block block;
-    int rc = fh_heap_find(&z->heap, (struct fh_addr){o->addr}, &block);
+    int rc = fh_zone_find_block(z, (struct fh_addr){o->addr}, &block);
 
     FH_ASSERT(rc == 0);
+    FH_ASSERT(!o->coming);
+    FH_ASSERT(!o->going);
+    fh_zone_forget_durable(z, number);
     if (name.size > 0)
         fh_directory_remove(&z->directory, &name, number);
     fh_extras_give(&z->extras, o->extra);
@@ -495,7 +509,10 @@ int fh_zone_free(struct fh_zone *z, const struct fh_ref *ref)
 
     if (rc != 0)
         return rc;
-    struct fh_file *file = fh_zone_file_of(z, fh_objects_at(&z->objects, number));
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    if (o->kept || o->coming || o->going)
+        return -EAGAIN;
+    struct fh_file *file = fh_zone_is_durable(z, o) ? NULL : fh_zone_file_of(z, o);
     if (file && --file->opens > 0)
         return 0; /* others have it open */
     fh_zone_drop(z, number);
@@ -593,6 +610,15 @@ void fh_zone_stats(const struct fh_zone *z, struct fh_zone_stats *out)
         .io_backend = z->opts.io->backend->name,
         .buddy = z->opts.system->name,
     };
+    if (z->durable) {
+        struct fh_catalog_stats catalog;
+        fh_catalog_stats(z->durable->catalog, &catalog);
+        out->durable_objects = z->durable->objects;
+        out->durable_bytes = z->durable->bytes;
+        out->durable_bad_records = z->durable->bad_records;
+        out->commits = catalog.commits;
+        out->commits_failed = z->durable->commits_failed;
+    }
     fh_pager_stats(&z->pager, &out->pager);
     fh_reclaim_stats(&z->reclaim, &out->reclaim);
     fh_heap_stats(&z->heap, &out->heap);
@@ -618,13 +644,25 @@ static void check_typed(const struct fh_zone *z, uint32_t number, const struct f
         fh_report(r, "[I3] object %u: cache %u is not for it", number, (unsigned)o->cache);
 }
 
+/* A commit is about to take the name from another for it. */
+static bool name_is_anothers(const struct fh_zone *z, uint32_t number)
+{
+    struct fh_name name = fh_zone_name(z, number);
+    uint64_t found = FH_OBJECT_NONE;
+
+    return fh_objects_at(&z->objects, number)->coming &&
+           fh_directory_find(&z->directory, &name, &found) == 0 && found != number &&
+           fh_objects_at(&z->objects, (uint32_t)found)->going;
+}
+
 static void check_extra(const struct fh_zone *z, uint32_t number, struct fh_report *r) /* [I2] */
 {
     const struct fh_object *o = fh_objects_at(&z->objects, number);
     struct fh_name name = fh_zone_name(z, number);
     uint64_t found = FH_OBJECT_NONE;
 
-    if (name.size > 0 && (fh_directory_find(&z->directory, &name, &found) != 0 || found != number))
+    if (name.size > 0 && !name_is_anothers(z, number) &&
+        (fh_directory_find(&z->directory, &name, &found) != 0 || found != number))
         fh_report(r, "[I2] object %u: its name leads elsewhere", number);
     if (o->expires != (fh_extras_get(&z->extras, o->extra).expiry != 0))
         fh_report(r, "[I4] object %u: it %s, its extra says otherwise", number,
@@ -638,7 +676,7 @@ static void check_object(const struct fh_zone *z, uint32_t number, struct fh_rep
 
     if (o->version == 0)
         return; /* of a stage: it has no block of its own yet */
-    if (fh_heap_find(&z->heap, (struct fh_addr){o->addr}, &block) != 0 || block.tag != number)
+    if (fh_zone_find_block(z, (struct fh_addr){o->addr}, &block) != 0 || block.tag != number)
         fh_report(r, "[I1] object %u: its address does not lead back to it", number);
     else
         check_typed(z, number, &block, r);
@@ -659,13 +697,14 @@ bool fh_zone_check(const struct fh_zone *z, FILE *why)
     parts = fh_extras_check(&z->extras, why) && parts;
     parts = fh_directory_check(&z->directory, why) && parts;
     parts = fh_caches_check(&z->caches, why) && parts;
+    parts = fh_zone_commits_check(z, why) && parts;
     if (parts)
         fh_zone_poison_check(z, &r);
     for (uint32_t i = 1; i < z->objects.used_end; i++)
         if (fh_objects_at(&z->objects, i)->key != 0) {
             check_object(z, i, &r);
             extras += fh_objects_at(&z->objects, i)->extra != FH_EXTRAS_NONE;
-            names += fh_zone_name(z, i).size > 0;
+            names += fh_zone_name(z, i).size > 0 && !name_is_anothers(z, i);
         }
     if (extras != z->extras.count || names != z->directory.count)
         fh_report(&r,
@@ -687,4 +726,6 @@ void fh_zone_dump(const struct fh_zone *z, FILE *out)
     fh_graves_dump(&z->graves, out);
     fh_reclaim_dump(&z->reclaim, out);
     fh_pager_dump(&z->pager, out);
+    if (z->durable)
+        fh_durable_dump(z->durable, out);
 }

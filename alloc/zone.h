@@ -28,6 +28,7 @@
 
 #include "caches.h"
 #include "directory.h"
+#include "durable.h"
 #include "extras.h"
 #include "graves.h"
 #include "heap.h"
@@ -56,6 +57,11 @@ struct fh_zone_opts {
     uint32_t
         readahead_max; /* pages of the longest read-ahead, at most FH_READAHEAD_MAX; 0 = none */
     uint32_t free_min_permille, free_low_permille, free_high_permille; /* all 0 = 10, 40, 60 */
+    const char
+        *data_dir;    /* folder of durable objects, there is none in it yet or ours; NULL: none */
+    uint32_t zones;   /* of the node; with a data_dir */
+    uint64_t wall_ms; /* the time of day when it is made, in ms since 1970; with a data_dir */
+    uint64_t data_pages; /* of a data file; 0 = 2^28. Tests use fewer */
     bool debug; /* poison freed bytes of slabs, check what is no object's; set in test builds */
     const struct fh_backing_journal *journal; /* of files; may be NULL */
 };
@@ -74,6 +80,7 @@ struct fh_zone {
     struct fh_extras extras;
     struct fh_directory directory;
     struct fh_caches caches;
+    struct fh_durable *durable; /* NULL: no data_dir */
     uint64_t *stale; /* of debug, else NULL: a bit per page that may hold bytes of freed objects */
     uint32_t frames_seen;        /* the watermarks are for so many */
     uint64_t start_ms;           /* when it was made */
@@ -122,6 +129,7 @@ struct fh_object_view {
     struct fh_ref ref;
     uint64_t size, version, ttl_ms; /* ttl_ms: left, 0 = none */
     bool sealed, small;
+    bool durable;                /* its bytes lie in the data directory */
     bool file, writable;         /* lies in a file; which takes writes */
     struct fh_page_counts pages; /* set by fh_zone_stat only */
 };
@@ -129,6 +137,11 @@ struct fh_object_view {
 /* --- by handle, never parked --- */
 FH_CHECKED int fh_zone_alloc(struct fh_zone *, uint32_t tenant, uint64_t size, uint64_t ttl_ms,
                              struct fh_object_view *out);
+/* In the data directory: durable when it is published. -EOPNOTSUPP: there is none; -EFBIG above
+ * FH_DURABLE_SIZE_MAX. */
+FH_CHECKED int fh_zone_alloc_durable(struct fh_zone *, uint32_t tenant, uint64_t size,
+                                     uint64_t ttl_ms, struct fh_object_view *out);
+/* -EAGAIN: the object is durable, or about to be: use fh_zone_change. */
 FH_CHECKED int fh_zone_free(struct fh_zone *, const struct fh_ref *);
 FH_CHECKED int fh_zone_find(struct fh_zone *, const struct fh_ref *, struct fh_object_view *out);
 FH_CHECKED int fh_zone_stat(struct fh_zone *, const struct fh_ref *, struct fh_object_view *out);
@@ -276,6 +289,8 @@ struct fh_stage {
     uint64_t claimed;           /* pages still promised to it */
     uint8_t *edges;             /* head page, tail page, and what of a page came between windows */
     struct fh_heap_block block; /* where whole pages wait; a PUT's object */
+    bool durable;               /* the block lies in the data directory */
+    struct fh_page cursor;
     struct fh_hold hold;
     struct fh_ref target; /* of a commit: what it is to do */
     uint64_t offset, ttl_ms;
@@ -291,6 +306,9 @@ struct fh_stage {
  */
 FH_CHECKED int fh_stage_open(struct fh_zone *, struct fh_stage *, uint32_t tenant, uint64_t size,
                              uint32_t in_page);
+/* The same for a PUT that is to be durable. */
+FH_CHECKED int fh_stage_open_durable(struct fh_zone *, struct fh_stage *, uint32_t tenant,
+                                     uint64_t size);
 /* Offers the next window to receive into; it may be smaller than what is missing. */
 FH_CHECKED int fh_stage_window(struct fh_stage *);
 /* `got` bytes of the window have arrived (0: none came, ask for a window again later). */
@@ -303,6 +321,7 @@ FH_CHECKED int fh_stage_write(struct fh_stage *, const struct fh_ref *, uint64_t
  * by the caller while it is parked. */
 FH_CHECKED int fh_stage_put(struct fh_stage *, const void *name, size_t name_size, uint64_t ttl_ms,
                             const struct fh_cond *);
+/* A PUT that is being committed happens all the same. */
 void fh_stage_abort(struct fh_stage *);
 
 /* --- by name --- */
@@ -317,24 +336,55 @@ struct fh_put {
     size_t body_size;
     uint64_t ttl_ms;
     struct fh_cond cond;
+    bool durable;                 /* 0 and `done` come when it survives anything */
     struct fh_object_view object; /* out */
     /* below: zone's own */
     struct fh_zone *zone;
     uint32_t number; /* record of the object, not named yet; 0 = none */
+    bool written;    /* its bytes are in its pages */
+    struct fh_page cursor;
     struct fh_hold hold;
 };
 FH_CHECKED int fh_zone_put(struct fh_zone *, struct fh_put *);
-/* Ends a parked put: it did not happen and its `done` will not run. */
+/* Ends a parked put: its `done` will not run. It did not happen, unless it was being committed
+ * already: then it does. */
 void fh_zone_put_cancel(struct fh_put *);
 /* Seals a nameless object and gives it the name. -EEXIST with if_absent; -ECANCELED it has a name
- * already. */
+ * already. -EAGAIN: it is durable, or what has the name is: use fh_zone_change. */
 FH_CHECKED int fh_zone_publish(struct fh_zone *, const struct fh_ref *, const void *name,
                                size_t name_size, uint64_t ttl_ms, const struct fh_cond *,
                                struct fh_object_view *out);
 FH_CHECKED int fh_zone_lookup(struct fh_zone *, uint32_t tenant, const void *name, size_t name_size,
                               struct fh_object_view *out);
+/* -EAGAIN: the object is durable, or about to be: use fh_zone_change. */
 FH_CHECKED int fh_zone_delete(struct fh_zone *, uint32_t tenant, const void *name, size_t name_size,
                               const struct fh_cond *);
+
+/*
+ * A free, delete or publish of whatever object, which may have to be committed to the disk and so
+ * may park. Before a 0, nothing is seen of it.
+ */
+enum fh_change_kind { FH_CHANGE_FREE, FH_CHANGE_DELETE, FH_CHANGE_PUBLISH };
+struct fh_change {
+    struct fh_call call;
+    enum fh_change_kind kind;
+    struct fh_ref ref; /* of a DELETE, the tenant */
+    const void *name;  /* DELETE, PUBLISH: kept still by the caller until the end */
+    size_t name_size;
+    uint64_t ttl_ms; /* PUBLISH */
+    struct fh_cond cond;
+    bool durable;                 /* PUBLISH: -EINVAL if the object was not allocated so */
+    struct fh_object_view object; /* out: PUBLISH */
+    /* below: zone's own */
+    struct fh_zone *zone;
+    bool sealed; /* by this publish */
+    struct fh_page cursor;
+    struct fh_hold hold;
+};
+FH_CHECKED int fh_zone_change(struct fh_zone *, struct fh_change *);
+/* Ends a parked change: its `done` will not run. It did not happen, unless it was being committed
+ * already: then it does. */
+void fh_zone_change_cancel(struct fh_change *);
 /*
  * Visits names with the prefix from *cursor (0 at first) until `visit` returns false, which means
  * that this entry did not fit and is to come again. *cursor is where to go on; 0 = that was all. At
@@ -408,6 +458,9 @@ struct fh_zone_stats {
     struct fh_reap_stats reap;             /* what of the heap was given back */
     uint64_t objects, names, object_bytes; /* live objects, of them named, sum of sizes */
     uint64_t expired, metadata_bytes;
+    uint64_t durable_objects, durable_bytes; /* that survive a restart */
+    uint64_t durable_bad_records;            /* of the catalog, found at start */
+    uint64_t commits, commits_failed;        /* changes of durable objects so far */
     const char *io_backend;
     const char *buddy;
 };

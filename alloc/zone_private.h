@@ -1,6 +1,6 @@
 /*
  * zone_private: what the parts of the zone share: zone.c, mutation.c, resize.c, reader.c, stage.c,
- * names.c, typed.c, files.c, access.c, poison.c.
+ * names.c, typed.c, files.c, access.c, durables.c, commits.c, poison.c.
  */
 #ifndef FH_ALLOC_ZONE_PRIVATE_H
 #define FH_ALLOC_ZONE_PRIVATE_H
@@ -50,6 +50,58 @@ FH_CHECKED int fh_zone_give_name(struct fh_zone *, uint32_t number, const void *
                                  uint32_t before, uint64_t ttl_ms);
 /* The name of an object; of size 0 when it has none. */
 struct fh_name fh_zone_name(const struct fh_zone *, uint32_t number);
+
+/* Whether the name may be deleted now, and whose it is. -EAGAIN: a commit is changing that. */
+FH_CHECKED int fh_zone_may_delete(struct fh_zone *, uint32_t tenant, const void *name, size_t size,
+                                  const struct fh_cond *, uint32_t *number);
+
+/* --- durables.c, commits.c: objects in the data directory --- */
+
+FH_CHECKED int fh_zone_durables_init(struct fh_zone *);
+void fh_zone_durables_fini(struct fh_zone *);
+void fh_zone_commits_turn(struct fh_zone *);
+void fh_zone_commits_fini(struct fh_zone *);
+bool fh_zone_commits_check(const struct fh_zone *, FILE *why);
+bool fh_zone_is_durable(const struct fh_zone *, const struct fh_object *);
+/* As fh_zone_make. */
+FH_CHECKED int fh_zone_make_durable(struct fh_zone *, uint32_t tenant, uint64_t size,
+                                    uint32_t *number);
+/* As the heap's, for blocks that lie wherever. */
+FH_CHECKED int fh_zone_find_block(const struct fh_zone *, struct fh_addr, struct fh_heap_block *);
+FH_CHECKED int fh_zone_take_pages(struct fh_zone *, uint64_t pages, uint32_t tag, bool durable,
+                                  struct fh_heap_block *out);
+/* Gives back a run of the data directory, now or when nobody uses it; false: it is none. */
+bool fh_zone_give_durable(struct fh_zone *, struct fh_addr);
+/* For the graves: the last view of a page of the data directory has ended; false: it is not of it. */
+bool fh_zone_view_left(void *ctx, struct fh_page origin);
+/* Before a kept object is dropped though nobody waits for that: the catalog forgets it too. */
+void fh_zone_forget_durable(struct fh_zone *, uint32_t number);
+void fh_zone_forget_id(struct fh_zone *, uint64_t id);
+/* Writes back what the data file does not have of the object; as fh_pager_sync. */
+FH_CHECKED int fh_zone_sync_object(struct fh_zone *, struct fh_call *, struct fh_hold *,
+                                   uint32_t number, struct fh_page *cursor);
+
+/* To give a name away that this object has, the catalog must be changed. */
+bool fh_zone_needs_commit(const struct fh_zone *, uint32_t before);
+/* A name for an object, one of whom, or of who had it, is durable. All bytes are safe. */
+struct fh_naming {
+    const void *name;
+    size_t name_size;
+    uint32_t number, before;
+    uint64_t ttl_ms;
+    bool is_put;                /* without the name the object is of no use: then it is dropped */
+    struct fh_object_view *out; /* while the call waits */
+};
+/* -EINPROGRESS: the call is parked, and decided when the commit has ended: its step is not run
+ * again. The object belongs to the commit. */
+FH_CHECKED int fh_zone_commit_name(struct fh_zone *, struct fh_call *, struct fh_hold *,
+                                   const struct fh_naming *);
+FH_CHECKED int fh_zone_commit_removal(struct fh_zone *, struct fh_call *, struct fh_hold *,
+                                      uint32_t number);
+/* Parks the call until any commit has ended: then its step looks again. */
+FH_CHECKED int fh_zone_wait_for_commit(struct fh_zone *, struct fh_call *, struct fh_hold *);
+/* Cancels a call that may wait for a commit, which goes on without it. */
+void fh_zone_leave_commit(struct fh_zone *, struct fh_call *);
 
 /* The object with this record lies in the block from now on, and exists. */
 void fh_zone_place(struct fh_zone *, uint32_t number, const struct fh_heap_block *, uint64_t size);

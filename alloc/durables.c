@@ -1,0 +1,347 @@
+/*
+ * Theory.  At start every record of the catalog becomes an object again, with its name and version
+ * and a new key: handles of before lead nowhere. Its bytes stay where they are; pages are read when
+ * they are touched. What the catalog does not know is free.
+ *
+ * Records are hostile: a run outside its file, or that overlaps another, a name that is there
+ * already, is counted and left alone.
+ */
+#include <errno.h>
+
+#include "bits.h"
+#include "zone_private.h"
+
+/* --- start --- */
+
+struct load {
+    struct fh_zone *zone;
+    uint64_t bad;
+    uint64_t version; /* the highest */
+    uint64_t *gone;   /* ids of those that expired meanwhile */
+    uint64_t gone_count, gone_room;
+};
+
+static int load_note_gone(struct load *l, uint64_t id)
+{
+    struct fh_mem *mem = &l->zone->mem;
+    uint64_t room = l->gone_room ? l->gone_room * 2 : 512;
+
+    if (l->gone_count == l->gone_room) {
+        uint64_t *grown =
+            fh_mem_grow(mem, l->gone, l->gone_room * sizeof(*l->gone), room * sizeof(*l->gone));
+        if (!grown)
+            return -ENOMEM;
+        l->gone = grown;
+        l->gone_room = room;
+    }
+    l->gone[l->gone_count++] = id;
+    return 0;
+}
+
+static int load_name(struct fh_zone *z, uint32_t number, const struct fh_catalog_record *r)
+{
+    struct fh_name name = {.tenant = r->tenant, .size = r->name_size, .bytes = r->name};
+    uint64_t ttl_ms = r->expires_ms ? r->expires_ms - z->opts.wall_ms : 0;
+    uint64_t taken;
+    int rc;
+
+    if (fh_directory_find(&z->directory, &name, &taken) == 0)
+        return -EEXIST;
+    if ((rc = fh_zone_set_extra(z, number, r->name, r->name_size, ttl_ms)) != 0)
+        return rc;
+    return fh_directory_add(&z->directory, &name, number);
+}
+
+/* The run is taken by the record's number; what is left is the name. */
+static int load_object(struct load *l, uint32_t number, const struct fh_durable_run *run,
+                       const struct fh_catalog_record *r)
+{
+    struct fh_zone *z = l->zone;
+    struct fh_object *o = fh_objects_at(&z->objects, number);
+    int rc = load_name(z, number, r);
+
+    if (rc != 0) {
+        fh_extras_give(&z->extras, o->extra);
+        return rc;
+    }
+    o->addr = fh_addr_of_page(run->first).v & ((UINT64_C(1) << 48) - 1);
+    o->version = r->version;
+    o->sealed = 1;
+    o->kept = 1;
+    fh_objects_resize(&z->objects, number, r->size);
+    __builtin_memcpy(fh_durable_file(z->durable, run)->shelf.sums + run->place, r->sums,
+                     r->sum_count * sizeof(uint32_t));
+    z->durable->objects++;
+    z->durable->bytes += r->size;
+    l->version = fh_max_u64(l->version, r->version);
+    return 0;
+}
+
+static int load_record(struct load *l, const struct fh_catalog_record *r)
+{
+    struct fh_zone *z = l->zone;
+    uint64_t pages = fh_max_u64(fh_pages_for(r->size), 1);
+    struct fh_durable_run run;
+    uint32_t number;
+    int rc;
+
+    if (!fh_durable_run_of_id(z->durable, r->id, &run) || run.file != r->file ||
+        run.place != r->place || r->tenant > UINT16_MAX || r->size > FH_DURABLE_SIZE_MAX)
+        return -EINVAL;
+    if (r->expires_ms != 0 && r->expires_ms <= z->opts.wall_ms)
+        return load_note_gone(l, r->id);
+    if ((rc = fh_zone_take_record(z, r->tenant, &number)) != 0)
+        return rc;
+    struct fh_shelf *shelf = &fh_durable_file(z->durable, &run)->shelf;
+    if ((rc = fh_shelf_take_at(shelf, run.place, pages, number)) != 0)
+        goto out_record;
+    if ((rc = load_object(l, number, &run, r)) != 0)
+        goto out_run;
+    return 0;
+
+out_run:
+    fh_shelf_give(shelf, run.place);
+out_record:
+    fh_objects_give(&z->objects, number);
+    return rc;
+}
+
+static int load_visit(void *ctx, const struct fh_catalog_record *r)
+{
+    struct load *l = ctx;
+    int rc = load_record(l, r);
+
+    l->bad += rc == -EINVAL || rc == -EEXIST;
+    return rc == -EINVAL || rc == -EEXIST ? 0 : rc;
+}
+
+static int durables_load(struct fh_zone *z)
+{
+    struct load l = {.zone = z};
+    uint64_t bad = 0;
+    int rc = fh_catalog_load(z->durable->catalog, load_visit, &l, &bad);
+
+    z->durable->bad_records = bad + l.bad;
+    z->version = fh_max_u64(z->version, l.version);
+    if (rc == 0)
+        rc = fh_durable_clean(z->durable);
+    if (rc == 0)
+        rc = fh_catalog_start(z->durable->catalog);
+    for (uint64_t i = 0; rc == 0 && i < l.gone_count; i++)
+        fh_zone_forget_id(z, l.gone[i]);
+    fh_mem_give(&z->mem, l.gone, l.gone_room * sizeof(*l.gone));
+    return rc;
+}
+
+static int durables_attach(struct fh_zone *z)
+{
+    struct fh_heap_block block;
+    int rc = 0;
+
+    for (uint32_t i = 0; i < FH_DATA_FILES && rc == 0; i++)
+        if ((rc = fh_heap_alloc_pages(&z->heap, z->durable->opts.pages, FH_OBJECT_NONE, &block)) ==
+            0)
+            rc = fh_durable_attach(z->durable, &z->pager.backing, i, fh_page_of_addr(block.addr));
+    return rc;
+}
+
+int fh_zone_durables_init(struct fh_zone *z)
+{
+    int rc;
+
+    if (!z->opts.data_dir)
+        return 0;
+    z->durable = fh_mem_take(&z->mem, sizeof(*z->durable));
+    if (!z->durable)
+        return -ENOMEM;
+    if ((rc = fh_durable_open(z->durable,
+                              &(struct fh_durable_opts){.mem = &z->mem,
+                                                        .folder = z->opts.data_dir,
+                                                        .zone = z->opts.index,
+                                                        .zones = z->opts.zones,
+                                                        .pages = z->opts.data_pages})) != 0) {
+        fh_mem_give(&z->mem, z->durable, sizeof(*z->durable));
+        z->durable = NULL;
+        return rc;
+    }
+    if ((rc = durables_attach(z)) != 0 || (rc = durables_load(z)) != 0)
+        fh_zone_durables_fini(z);
+    return rc;
+}
+
+void fh_zone_durables_fini(struct fh_zone *z)
+{
+    if (!z->durable)
+        return;
+    fh_durable_close(z->durable); /* the catalog's thread has ended */
+    fh_zone_commits_fini(z);
+    fh_mem_give(&z->mem, z->durable, sizeof(*z->durable));
+    z->durable = NULL;
+}
+
+/* --- objects --- */
+
+int fh_zone_make_durable(struct fh_zone *z, uint32_t tenant, uint64_t size, uint32_t *number)
+{
+    struct fh_heap_block block;
+    uint32_t taken;
+    int rc;
+
+    if (size > FH_DURABLE_SIZE_MAX)
+        return -EFBIG;
+    if ((rc = fh_zone_take_record(z, tenant, &taken)) != 0)
+        return rc;
+    uint64_t pages = fh_max_u64(fh_pages_for(size), 1);
+    if ((rc = fh_zone_take_pages(z, pages, taken, true, &block)) != 0) {
+        fh_objects_give(&z->objects, taken);
+        return rc;
+    }
+    fh_zone_place(z, taken, &block, size);
+    *number = taken;
+    return 0;
+}
+
+int fh_zone_alloc_durable(struct fh_zone *z, uint32_t tenant, uint64_t size, uint64_t ttl_ms,
+                          struct fh_object_view *out)
+{
+    uint32_t number;
+    int rc = fh_zone_make_durable(z, tenant, size, &number);
+
+    if (rc != 0)
+        return rc;
+    if ((rc = fh_zone_set_extra(z, number, NULL, 0, ttl_ms)) != 0) {
+        fh_zone_drop(z, number);
+        return rc;
+    }
+    fh_zone_describe(z, number, out);
+    return 0;
+}
+
+int fh_zone_sync_object(struct fh_zone *z, struct fh_call *call, struct fh_hold *hold,
+                        uint32_t number, struct fh_page *cursor)
+{
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    struct fh_page first = fh_page_of_addr((struct fh_addr){o->addr});
+    struct fh_file *file = fh_zone_file_of(z, o);
+
+    FH_ASSERT(file != NULL);
+    if (cursor->v < first.v)
+        *cursor = first;
+    return fh_pager_sync(&z->pager, call, hold, file, cursor,
+                         fh_page_add(first, fh_pages_for(o->size)));
+}
+
+/* --- changes that may have to be committed --- */
+
+static int change_remove(struct fh_change *c, uint32_t number)
+{
+    struct fh_zone *z = c->zone;
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+
+    if (o->coming || o->going)
+        return fh_zone_wait_for_commit(z, &c->call, &c->hold);
+    if (o->kept)
+        return fh_zone_commit_removal(z, &c->call, &c->hold, number);
+    fh_zone_drop(z, number);
+    return 0;
+}
+
+static int change_free(struct fh_change *c)
+{
+    struct fh_heap_block block;
+    uint32_t number;
+    int rc = fh_zone_resolve(c->zone, &c->ref, &number, &block);
+
+    return rc == 0 ? change_remove(c, number) : rc;
+}
+
+static int change_delete(struct fh_change *c)
+{
+    uint32_t number;
+    int rc = fh_zone_may_delete(c->zone, c->ref.tenant, c->name, c->name_size, &c->cond, &number);
+
+    if (rc == -EAGAIN)
+        return fh_zone_wait_for_commit(c->zone, &c->call, &c->hold);
+    return rc == 0 ? change_remove(c, number) : rc;
+}
+
+static int change_publish(struct fh_change *c)
+{
+    struct fh_zone *z = c->zone;
+    struct fh_naming n = {
+        .name = c->name, .name_size = c->name_size, .ttl_ms = c->ttl_ms, .out = &c->object};
+    struct fh_heap_block block;
+    int rc;
+
+    if ((rc = fh_zone_resolve(z, &c->ref, &n.number, &block)) != 0)
+        return rc;
+    struct fh_object *o = fh_objects_at(&z->objects, n.number);
+    bool durable = fh_zone_is_durable(z, o);
+    if (fh_zone_name(z, n.number).size > 0)
+        return -ECANCELED;
+    if (c->durable && !durable)
+        return -EINVAL;
+    if (!durable && fh_zone_file_of(z, o))
+        return -EOPNOTSUPP;
+    rc = fh_zone_may_name(z, c->ref.tenant, c->name, c->name_size, &c->cond, &n.before);
+    if (rc == -EAGAIN)
+        return fh_zone_wait_for_commit(z, &c->call, &c->hold);
+    if (rc != 0)
+        return rc;
+    if (!durable && !fh_zone_needs_commit(z, n.before)) {
+        rc = fh_zone_give_name(z, n.number, n.name, n.name_size, n.before, n.ttl_ms);
+        if (rc != 0)
+            return rc;
+        o->version = ++z->version;
+        fh_zone_describe(z, n.number, &c->object);
+        return 0;
+    }
+    o->sealed = 1; /* from here on its bytes stay */
+    c->sealed = true;
+    if (durable && (rc = fh_zone_sync_object(z, &c->call, &c->hold, n.number, &c->cursor)) != 0)
+        return rc;
+    c->sealed = false; /* the commit sees to it */
+    return fh_zone_commit_name(z, &c->call, &c->hold, &n);
+}
+
+/* A publish that came to nothing leaves the object as it was. */
+static void change_unseal(struct fh_change *c)
+{
+    struct fh_heap_block block;
+    uint32_t number;
+
+    if (c->sealed && fh_zone_resolve(c->zone, &c->ref, &number, &block) == 0)
+        fh_objects_at(&c->zone->objects, number)->sealed = 0;
+    c->sealed = false;
+}
+
+static int change_step(struct fh_call *call)
+{
+    struct fh_change *c = FH_CONTAINER_OF(call, struct fh_change, call);
+    int rc = fh_hold_is_bound(&c->hold) ? c->hold.error : 0;
+
+    fh_pager_release(&c->zone->pager, &c->hold);
+    if (rc == 0)
+        rc = c->kind == FH_CHANGE_FREE     ? change_free(c)
+             : c->kind == FH_CHANGE_DELETE ? change_delete(c)
+                                           : change_publish(c);
+    if (rc != 0 && rc != -EINPROGRESS)
+        change_unseal(c);
+    return rc;
+}
+
+int fh_zone_change(struct fh_zone *z, struct fh_change *c)
+{
+    c->zone = z;
+    c->sealed = false;
+    c->cursor.v = 0;
+    fh_hold_init(&c->hold);
+    fh_call_init(&c->call, change_step);
+    return change_step(&c->call);
+}
+
+void fh_zone_change_cancel(struct fh_change *c)
+{
+    fh_zone_leave_commit(c->zone, &c->call);
+    change_unseal(c);
+}
