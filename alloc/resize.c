@@ -32,6 +32,31 @@ static int resize_in_place(struct fh_mutation *m, uint32_t number)
     return 0;
 }
 
+/* In the data directory an object can become shorter: what is cut off is forgotten. */
+static int resize_durable(struct fh_mutation *m, uint32_t number)
+{
+    struct fh_zone *z = m->zone;
+    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    struct fh_addr end = fh_object_addr(o, m->size);
+    uint64_t pages = fh_pages_for(m->size);
+    int rc;
+
+    if (m->size > o->size)
+        return -EOPNOTSUPP;
+    struct fh_span edge = {
+        .kind = FH_SPAN_COPY,
+        .start = end,
+        .size = fh_min_u64(o->size, pages << FH_PAGE_SHIFT) - m->size,
+    };
+    if (edge.size > 0 && (rc = fh_pager_prepare(&z->pager, &m->call, &m->hold, edge)) != 0)
+        return rc;
+    fh_pager_zero(&z->pager, edge.start, edge.size);
+    struct fh_page first = fh_page_of_addr(fh_object_addr(o, pages << FH_PAGE_SHIFT));
+    fh_pager_discard(&z->pager, first, fh_pages_for(o->size) - pages);
+    fh_objects_resize(&z->objects, number, m->size);
+    return 0;
+}
+
 /* From now on the object lives in the new block, under a new key. */
 static void resize_settle(struct fh_mutation *m, uint32_t number, const struct fh_heap_block *block)
 {
@@ -121,6 +146,8 @@ int fh_zone_resize_step(struct fh_mutation *m)
         return -EFBIG;
     if ((rc = fh_zone_resolve(m->zone, &m->ref, &number, &block)) != 0)
         return rc;
+    if (fh_zone_is_durable(m->zone, fh_objects_at(&m->zone->objects, number)))
+        return resize_durable(m, number);
     if (fh_zone_file_of(m->zone, fh_objects_at(&m->zone->objects, number)))
         return -EOPNOTSUPP;
     if (block.typed > 0 && m->size > fh_caches_at(&m->zone->caches, block.typed)->object_size)

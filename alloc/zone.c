@@ -181,10 +181,11 @@ int fh_zone_init(struct fh_zone *z, const struct fh_zone_opts *given, uint64_t n
     if ((rc = fh_zone_poison_init(z)) != 0)
         goto out_names;
     if ((rc = fh_zone_durables_init(z)) != 0)
-        goto out_poison;
+        goto out_durables;
     return 0;
 
-out_poison:
+out_durables:
+    z->data_failed = true;
     fh_zone_poison_fini(z);
 out_names:
     fh_directory_fini(&z->directory);

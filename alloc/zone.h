@@ -81,6 +81,7 @@ struct fh_zone {
     struct fh_directory directory;
     struct fh_caches caches;
     struct fh_durable *durable; /* NULL: no data_dir */
+    bool data_failed;           /* init failed because of the data_dir */
     uint64_t *stale; /* of debug, else NULL: a bit per page that may hold bytes of freed objects */
     uint32_t frames_seen;        /* the watermarks are for so many */
     uint64_t start_ms;           /* when it was made */

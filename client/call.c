@@ -121,6 +121,7 @@ static void fill_alloc(const struct fh_call *call, struct parts *parts, fh_reque
     parts->op.alloc.size = call->size;
     parts->op.alloc.ttl_ms = call->ttl_ms;
     parts->op.alloc.cache = name_of(call);
+    parts->op.alloc.durable = call->durable;
     head->op_case = FARHEAP__V1__REQUEST__OP_ALLOC;
     head->alloc = &parts->op.alloc;
 }
@@ -212,6 +213,7 @@ static void fill_put(const struct fh_call *call, struct parts *parts, fh_request
     parts->op.put.name = name_of(call);
     parts->op.put.ttl_ms = call->ttl_ms;
     parts->op.put.condition = condition_of(call, parts);
+    parts->op.put.durable = call->durable;
     if (call->kind == FH_CALL_PUBLISH)
         parts->op.put.handle = handle_of(call, parts);
     head->op_case = FARHEAP__V1__REQUEST__OP_PUT;
@@ -382,6 +384,7 @@ static void object_take(const Farheap__V1__ObjectResult *object, fh_info *out)
         .writable = object->writable,
         .sealed = object->sealed,
         .small = object->small,
+        .durable = object->durable,
     };
     if (object->handle != NULL)
         out->handle = (fh_handle){object->handle->address, object->handle->key};

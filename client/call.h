@@ -44,7 +44,7 @@ enum fh_call_kind {
 
 struct fh_call {
     enum fh_call_kind kind;
-    bool if_absent;
+    bool if_absent, durable;
     bool file_write, file_create; /* of file-open */
     fh_handle handle;
     uint64_t offset, size; /* bytes; of List the cursor and the limit */

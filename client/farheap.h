@@ -82,12 +82,16 @@ typedef struct {
     const char *agent;           /* what the server's log calls this client; NULL: the library */
 } fh_options;
 
-enum { FH_IF_ABSENT = 1 }; /* flag of fh_how: only when the name leads to nothing, else FH_EXISTS */
+/* Flags of fh_how. FH_IF_ABSENT: only when the name leads to nothing, else FH_EXISTS. FH_DURABLE,
+ * for put: FH_OK comes when object and name survive restart and power cut; for alloc: so that publish
+ * can make it durable; for publish: of an object that was allocated so. FH_UNSUPPORTED: the server
+ * has no data directory. At most 64 GiB. */
+enum { FH_IF_ABSENT = 1, FH_DURABLE = 2 };
 
 /* How a mutation is done. NULL or all zeros (but `size`) where nothing is special. */
 typedef struct {
     size_t size;         /* = sizeof(fh_how) */
-    uint32_t flags;      /* FH_IF_ABSENT */
+    uint32_t flags;      /* FH_IF_ABSENT | FH_DURABLE */
     uint64_t if_version; /* only when the object has this version, else FH_CONFLICT; 0 = any */
     uint64_t ttl_ms; /* the object is freed after this long; 0 = never. For alloc, put, publish */
     const void *near_name; /* fh_alloc: in the zone where this name lives, so that fh_publish can */
@@ -106,6 +110,7 @@ typedef struct {
     int file, writable; /* 1: its bytes are those of a file; which takes writes */
     uint64_t pages_file,
         pages_dirty; /* in the file only; in memory or swap and not in the file yet */
+    int durable; /* 1: lies in the data directory: with a name, it survives restart and power cut */
 } fh_info;
 
 typedef struct {
@@ -113,6 +118,7 @@ typedef struct {
     size_t name_size;
     fh_handle handle;
     uint64_t bytes, version, ttl_ms;
+    int durable; /* as in fh_info */
 } fh_entry;
 
 /* Called for each name; return 0 to go on, anything else to stop (fh_list then returns FH_OK). */

@@ -21,6 +21,7 @@ bool fh_how_copy(const fh_how *how, fh_how *out)
 void fh_how_apply(const fh_how *how, struct fh_call *call)
 {
     call->if_absent = (how->flags & FH_IF_ABSENT) != 0;
+    call->durable = (how->flags & FH_DURABLE) != 0;
     call->if_version = how->if_version;
     call->ttl_ms = how->ttl_ms;
 }
@@ -28,6 +29,7 @@ void fh_how_apply(const fh_how *how, struct fh_call *call)
 bool fh_how_apply_alloc(const fh_how *how, struct fh_call *call)
 {
     call->ttl_ms = how->ttl_ms;
+    call->durable = (how->flags & FH_DURABLE) != 0;
     call->name = how->cache;
     call->name_size = how->cache != NULL ? how->cache_size : 0;
     return how->cache == NULL || how->cache_size > 0;

@@ -73,6 +73,7 @@ static fh_status put_in_pieces(struct fh_client *c, const struct fh_call *put, c
                                fh_info *out)
 {
     const fh_how near = {.size = sizeof(near),
+                         .flags = put->durable ? FH_DURABLE : 0,
                          .ttl_ms = stage_ttl(put->body_size),
                          .near_name = put->name,
                          .near_size = put->name_size};
@@ -197,7 +198,8 @@ static void entry_tell(struct listing *listing, const fh_list_entry *e)
                       .name_size = e->name.len,
                       .bytes = e->size,
                       .version = e->version,
-                      .ttl_ms = e->ttl_ms};
+                      .ttl_ms = e->ttl_ms,
+                      .durable = e->durable};
 
     if (e->handle != NULL)
         entry.handle = (fh_handle){e->handle->address, e->handle->key};

@@ -37,7 +37,7 @@ struct fast_message {
     const ProtobufCMessageDescriptor *descriptor;
     uint16_t size; /* of the generated struct */
     uint8_t count; /* of fields */
-    struct fast_field fields[14];
+    struct fast_field fields[15];
 };
 
 enum {
@@ -104,9 +104,9 @@ static const struct fast_message fast_write = {
 static const struct fast_message fast_put = {
     .descriptor = &farheap__v1__put__descriptor,
     .size = sizeof(Farheap__V1__Put),
-    .count = 4,
+    .count = 5,
     .fields = {BYTES(Put, 1, name), U64(Put, 2, ttl_ms), INNER(Put, 3, condition, &fast_condition),
-               INNER(Put, 4, handle, &fast_handle)},
+               INNER(Put, 4, handle, &fast_handle), BOOL(Put, 5, durable)},
 };
 static const struct fast_message fast_get = {
     .descriptor = &farheap__v1__get__descriptor,
@@ -130,14 +130,15 @@ static const struct fast_message fast_delete = {
 static const struct fast_message fast_object = {
     .descriptor = &farheap__v1__object_result__descriptor,
     .size = sizeof(Farheap__V1__ObjectResult),
-    .count = 14,
+    .count = 15,
     .fields = {INNER(ObjectResult, 1, handle, &fast_handle), U64(ObjectResult, 2, size),
                U64(ObjectResult, 3, version), BOOL(ObjectResult, 4, sealed),
                U64(ObjectResult, 5, ttl_ms), U64(ObjectResult, 6, pages_frame),
                U64(ObjectResult, 7, pages_swap), U64(ObjectResult, 8, pages_nothing),
                U64(ObjectResult, 9, pages_failed), BOOL(ObjectResult, 10, small),
                U64(ObjectResult, 11, pages_file), U64(ObjectResult, 12, pages_dirty),
-               BOOL(ObjectResult, 13, file), BOOL(ObjectResult, 14, writable)},
+               BOOL(ObjectResult, 13, file), BOOL(ObjectResult, 14, writable),
+               BOOL(ObjectResult, 15, durable)},
 };
 static const struct fast_message fast_value = {
     .descriptor = &farheap__v1__value_result__descriptor,
@@ -462,7 +463,8 @@ static uint8_t *put_op(uint8_t *at, const fh_request_head *head)
         return put_condition(put_u64(at, 2, head->write->offset), 3, head->write->condition);
     case FARHEAP__V1__REQUEST__OP_PUT:
         at = put_u64(put_bytes(at, 1, head->put->name), 2, head->put->ttl_ms);
-        return put_handle(put_condition(at, 3, head->put->condition), 4, head->put->handle);
+        at = put_handle(put_condition(at, 3, head->put->condition), 4, head->put->handle);
+        return put_bool(at, 5, head->put->durable);
     case FARHEAP__V1__REQUEST__OP_GET:
         at = put_u64(put_bytes(at, 1, head->get->name), 2, head->get->offset);
         return put_condition(put_u64(at, 3, head->get->size), 4, head->get->condition);
@@ -490,7 +492,8 @@ static uint8_t *put_object(uint8_t *at, const Farheap__V1__ObjectResult *o)
     at = put_u64(at, 11, o->pages_file);
     at = put_u64(at, 12, o->pages_dirty);
     at = put_bool(at, 13, o->file);
-    return put_bool(at, 14, o->writable);
+    at = put_bool(at, 14, o->writable);
+    return put_bool(at, 15, o->durable);
 }
 
 static uint8_t *put_value(uint8_t *at, const Farheap__V1__ValueResult *v)

@@ -27,3 +27,11 @@ void fh_clock_print(char text[FH_CLOCK_TEXT_SIZE])
     snprintf(text, FH_CLOCK_TEXT_SIZE, "%s.%03uZ", seconds,
              (unsigned)((uint64_t)now.tv_nsec / 1000000 % 1000));
 }
+
+uint64_t fh_clock_wall_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}

@@ -13,6 +13,8 @@
 enum { FH_CLOCK_TEXT_SIZE = 32 };
 
 uint64_t fh_clock_ns(void);
+/* The time of day, in ms since 1970. */
+uint64_t fh_clock_wall_ms(void);
 
 static inline uint64_t fh_clock_ms_of(uint64_t ns)
 {

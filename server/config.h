@@ -37,6 +37,8 @@
       "folder of the swap files, not a tmpfs; empty = the state folder")                           \
     X(swap_size, "swap-size", SWAP, "auto", 0, UINT64_C(1) << 54, "",                              \
       "reserved whole at start; auto = twice the memory, at most half of what is free; 0 = none")  \
+    X(data_dir, "data-dir", TEXT, "", 0, 0, "",                                                    \
+      "folder of durable objects, locked by one process; empty = none: durable is refused")        \
     X(io, "io", CHOICE, "auto", 0, 0, "auto|uring|threads", "how swap is read and written")        \
     X(io_threads, "io-threads", COUNT, "4", 1, 64, "", "threads per zone when io is threads")      \
     X(free_min, "free-min", SHARE, "1%", 1, 500, "",                                               \

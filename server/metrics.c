@@ -448,6 +448,16 @@ static void print_objects(const struct metrics_text *t)
     per_zone(t, "objects", "gauge", "Live objects.", FIELD(engine.objects));
     per_zone(t, "object_bytes", "gauge", "Sum of the sizes of live objects.",
              FIELD(engine.object_bytes));
+    per_zone(t, "durable_objects", "gauge", "Objects that survive a restart.",
+             FIELD(engine.durable_objects));
+    per_zone(t, "durable_bytes", "gauge", "Sum of their sizes.", FIELD(engine.durable_bytes));
+    per_zone(t, "durable_bad_records", "gauge",
+             "Records of the catalog that did not hold at start.",
+             FIELD(engine.durable_bad_records));
+    per_zone(t, "commits_total", "counter", "Transactions of the catalog of durable objects.",
+             FIELD(engine.commits));
+    per_zone(t, "commits_failed_total", "counter", "Changes of durable objects that failed.",
+             FIELD(engine.commits_failed));
     per_zone(t, "names", "gauge", "Names that lead to an object.", FIELD(engine.names));
     per_zone(t, "objects_expired_total", "counter", "Objects freed by their time to live.",
              FIELD(engine.expired));

@@ -42,6 +42,8 @@ struct fh_node {
     uint32_t zones;
     uint64_t incarnation; /* random per start */
     uint64_t started_ns;
+    uint64_t wall_ms;                            /* the time of day at start, in ms since 1970 */
+    bool data_failed;                            /* a zone did not start because of data-dir */
     uint64_t zone_memory_bytes, zone_swap_bytes; /* each zone's share, to begin with */
     struct fh_region *region;                    /* of all zones */
     struct fh_chunks chunks;                     /* of it: which are whose */

@@ -151,6 +151,10 @@ static void op_cancel(struct fh_op *op)
         if (op->parked)
             fh_zone_mutate_cancel(&op->u.mutation);
         break;
+    case FH_OP_KIND_CHANGE:
+        if (op->parked)
+            fh_zone_change_cancel(&op->u.change);
+        break;
     case FH_OP_KIND_PUT:
         if (op->parked)
             fh_zone_put_cancel(&op->u.put);
@@ -335,6 +339,7 @@ void fh_reply_object(const struct fh_reply_to *to, const struct fh_object_view *
     result.sealed = view->sealed;
     result.ttl_ms = view->ttl_ms;
     result.small = view->small;
+    result.durable = view->durable;
     result.pages_frame = view->pages.frame;
     result.pages_swap = view->pages.swap;
     result.pages_nothing = view->pages.nothing;
@@ -543,14 +548,17 @@ static void stage_done(struct fh_call *call)
         op_refuse(op, call->rc);
 }
 
-static int ops_stage(struct fh_ask *ask, uint64_t size, uint32_t in_page, struct fh_op **out)
+static int ops_stage(struct fh_ask *ask, uint64_t size, uint32_t in_page, bool durable,
+                     struct fh_op **out)
 {
     struct fh_op *op = fh_op_create(ask, FH_OP_KIND_STAGE);
 
     if (!op)
         return -ENOMEM;
     op->u.stage.call = (struct fh_call){.done = stage_done};
-    int rc = fh_stage_open(ask->ops->zone, &op->u.stage, ask->session->tenant, size, in_page);
+    int rc = durable
+                 ? fh_stage_open_durable(ask->ops->zone, &op->u.stage, ask->session->tenant, size)
+                 : fh_stage_open(ask->ops->zone, &op->u.stage, ask->session->tenant, size, in_page);
     if (rc != 0) {
         op_give(op);
         return rc;
@@ -573,7 +581,7 @@ int fh_ops_stage_write(struct fh_ask *ask, uint64_t size, struct fh_op **out)
         return rc;
     if (m->offset > view.size || size > view.size - m->offset)
         return -EINVAL;
-    rc = ops_stage(ask, size, (uint32_t)(m->offset & (FH_PAGE_SIZE - 1)), out);
+    rc = ops_stage(ask, size, (uint32_t)(m->offset & (FH_PAGE_SIZE - 1)), false, out);
     if (rc != 0)
         return rc;
     (*out)->target = ref;
@@ -592,7 +600,7 @@ int fh_ops_stage_put(struct fh_ask *ask, uint64_t size, struct fh_op **out)
         return -EINVAL;
     if ((rc = fh_ask_name(ask, m->name)) != 0 ||
         (rc = fh_ask_cond(m->condition, true, &cond)) != 0 ||
-        (rc = ops_stage(ask, size, 0, out)) != 0)
+        (rc = ops_stage(ask, size, 0, m->durable, out)) != 0)
         return rc;
     (*out)->name_size = m->name.len;
     (*out)->ttl_ms = m->ttl_ms;

@@ -32,6 +32,7 @@ enum fh_op_kind {
     FH_OP_KIND_READER,
     FH_OP_KIND_MUTATION,
     FH_OP_KIND_PUT,
+    FH_OP_KIND_CHANGE, /* free, delete, publish of what is durable */
     FH_OP_KIND_STAGE,
     FH_OP_KIND_REFUSED, /* its body is on its way and thrown away; `rc` is the answer */
     FH_OP_KIND_VIEW,    /* a document that other threads are asked for */
@@ -68,6 +69,7 @@ struct fh_op {
         struct fh_reader reader;
         struct fh_mutation mutation;
         struct fh_put put;
+        struct fh_change change;
         struct fh_stage stage;
         struct fh_sync sync;
     } u;

@@ -28,6 +28,9 @@ fh_op_begin fh_ops_put, fh_ops_get, fh_ops_lookup, fh_ops_delete, fh_ops_list;
 fh_op_begin fh_ops_cache_create, fh_ops_cache_destroy;
 fh_op_begin fh_ops_open_file, fh_ops_list_files, fh_ops_sync;
 
+/* What the engine answered -EAGAIN to: begins it as a request that waits for a commit. */
+int fh_ops_change(struct fh_ask *, const struct fh_change *like);
+
 /* Begin a STAGE for a body that is yet to come. */
 int fh_ops_stage_write(struct fh_ask *, uint64_t size, struct fh_op **out);
 int fh_ops_stage_put(struct fh_ask *, uint64_t size, struct fh_op **out);

@@ -285,7 +285,11 @@ int fh_ops_alloc(struct fh_ask *ask)
     struct fh_object_view view;
     int rc;
 
-    if (m->cache.len > 0)
+    if (m->cache.len > 0 && m->durable)
+        rc = -EINVAL; /* a cache lies in memory */
+    else if (m->durable)
+        rc = fh_zone_alloc_durable(ask->ops->zone, ask->session->tenant, m->size, m->ttl_ms, &view);
+    else if (m->cache.len > 0)
         rc = fh_zone_alloc_typed(ask->ops->zone, ask->session->tenant, m->cache.data, m->cache.len,
                                  m->size, m->ttl_ms, &view);
     else
@@ -303,6 +307,8 @@ int fh_ops_free(struct fh_ask *ask)
 
     if (rc == 0)
         rc = fh_zone_free(ask->ops->zone, &ref);
+    if (rc == -EAGAIN)
+        return fh_ops_change(ask, &(struct fh_change){.kind = FH_CHANGE_FREE, .ref = ref});
     if (rc == 0)
         fh_reply_plain(&to, 0);
     return rc;

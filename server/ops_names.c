@@ -76,6 +76,7 @@ static int put_body(struct fh_ask *ask, const struct fh_cond *cond)
     put->body = ask->body;
     put->body_size = ask->body_size;
     put->ttl_ms = m->ttl_ms;
+    put->durable = m->durable;
     put->cond = *cond;
     int rc = fh_zone_put(ask->ops->zone, put);
     op->parked = rc == -EINPROGRESS;
@@ -90,14 +91,25 @@ static int put_handle(struct fh_ask *ask, const struct fh_cond *cond)
     const Farheap__V1__Put *m = ask->head->put;
     struct fh_reply_to to = fh_reply_to_ask(ask);
     struct fh_object_view view;
-    struct fh_ref ref;
+    struct fh_ref ref = {.key = 0};
     int rc = fh_ask_ref(ask, m->handle, &ref);
 
     if (rc == 0 && ask->body_size > 0)
         rc = -EINVAL;
+    const struct fh_change change = {.kind = FH_CHANGE_PUBLISH,
+                                     .ref = ref,
+                                     .name = m->name.data,
+                                     .name_size = m->name.len,
+                                     .ttl_ms = m->ttl_ms,
+                                     .cond = *cond,
+                                     .durable = m->durable};
+    if (rc == 0 && m->durable)
+        return fh_ops_change(ask, &change);
     if (rc == 0)
         rc = fh_zone_publish(ask->ops->zone, &ref, m->name.data, m->name.len, m->ttl_ms, cond,
                              &view);
+    if (rc == -EAGAIN)
+        return fh_ops_change(ask, &change);
     if (rc == 0)
         fh_reply_object(&to, &view, 0);
     return rc;
@@ -168,6 +180,11 @@ int fh_ops_delete(struct fh_ask *ask)
         (rc = fh_ask_cond(m->condition, false, &cond)) != 0)
         return rc;
     rc = fh_zone_delete(ask->ops->zone, ask->session->tenant, m->name.data, m->name.len, &cond);
+    if (rc == -EAGAIN)
+        return fh_ops_change(ask, &(struct fh_change){.kind = FH_CHANGE_DELETE,
+                                                      .name = m->name.data,
+                                                      .name_size = m->name.len,
+                                                      .cond = cond});
     if (rc == 0)
         fh_reply_plain(&to, 0);
     return rc;
@@ -197,6 +214,7 @@ static bool list_visit(void *ctx, const void *name, size_t name_size,
     entry.size = view->size;
     entry.version = view->version;
     entry.ttl_ms = view->ttl_ms;
+    entry.durable = view->durable;
     size_t size =
         fh_head_pack_list_entry(&entry, walk->body + walk->size, sizeof walk->body - walk->size);
     walk->size += size;

@@ -21,6 +21,7 @@
 
 #include "cgroup.h"
 #include "clock.h"
+#include "data_dir.h"
 #include "machine.h"
 
 enum { TMPFS_MAGIC_NUMBER = 0x01021994, PAGE_BYTES = 4096, BUFFERS_BYTES = 32 << 20 };
@@ -234,6 +235,16 @@ static void server_stop_zones(struct fh_server *s)
     s->node.mailboxes = NULL;
 }
 
+static enum fh_exit server_lock_data(struct fh_server *s, const struct fh_config *config)
+{
+    if (!*config->data_dir)
+        return FH_EXIT_CLEAN;
+    int rc = fh_data_dir_lock(config->data_dir, &s->data_lock);
+    if (rc == 0)
+        return FH_EXIT_CLEAN;
+    return server_fail(s->node.log, FH_EXIT_FILES, "data-dir unusable", fh_data_dir_problem(rc));
+}
+
 /* Signals are the main thread's: the others are started with all of them blocked. */
 static enum fh_exit server_start_zones(struct fh_server *s)
 {
@@ -254,6 +265,8 @@ static enum fh_exit server_start_zones(struct fh_server *s)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc == 0)
         return FH_EXIT_CLEAN;
+    if (node->data_failed)
+        return server_fail(node->log, FH_EXIT_FILES, "data-dir unusable", fh_data_dir_problem(rc));
     if (rc == -ENOMEM)
         return server_fail(node->log, FH_EXIT_REGION, "cannot map the region", strerror(-rc));
     return server_fail(node->log, FH_EXIT_SWAP, "swap or its I/O unusable; see --swap, --io",
@@ -431,6 +444,7 @@ static enum fh_exit server_open_all(struct fh_server *s, const struct fh_config 
         (code = server_open_tls(s, config)) != FH_EXIT_CLEAN ||
         (code = server_open_exports(s, config)) != FH_EXIT_CLEAN ||
         (code = server_map_region(s)) != FH_EXIT_CLEAN ||
+        (code = server_lock_data(s, config)) != FH_EXIT_CLEAN ||
         (code = server_start_zones(s)) != FH_EXIT_CLEAN)
         return code;
     server_log_start(s);
@@ -445,6 +459,8 @@ enum fh_exit fh_server_open(struct fh_server *s, const struct fh_config *config,
     s->node.config = config;
     s->node.log = log;
     s->node.started_ns = fh_clock_ns();
+    s->node.wall_ms = fh_clock_wall_ms();
+    s->data_lock = -1;
     s->node.zones = config->zones ? (uint32_t)config->zones : fh_machine_cpus();
     while (getrandom(&s->node.incarnation, sizeof s->node.incarnation, 0) < 0)
         ;
@@ -470,6 +486,7 @@ void fh_server_close(struct fh_server *s)
     server_close_exports(s);
     if (s->has_admin)
         fh_admin_close(&s->admin);
+    fh_data_dir_unlock(s->data_lock);
     fh_tls_context_destroy(s->tls);
     server_close_loop(s);
 }

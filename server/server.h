@@ -45,6 +45,7 @@ struct fh_server {
     struct fh_files files;
     struct fh_listeners listeners;
     struct fh_admin admin;
+    int data_lock; /* of data-dir, held to the end; -1: none */
     bool has_admin, draining;
 };
 

@@ -356,6 +356,9 @@ static int zone_make_zone(struct fh_zone_thread *t)
         .free_low_permille = (uint32_t)config->free_low,
         .free_high_permille = (uint32_t)config->free_high,
         .readahead_max = (uint32_t)config->readahead_max,
+        .data_dir = *config->data_dir ? config->data_dir : NULL,
+        .zones = t->node->zones,
+        .wall_ms = t->node->wall_ms,
         .debug = config->debug_alloc != 0,
     };
 
@@ -377,19 +380,28 @@ static int zone_make_events(struct fh_zone_thread *t)
     t->mail_event =
         event_new(t->base, t->mailbox.event_fd, EV_READ | EV_PERSIST, on_flag, &t->mail);
     t->io_event = event_new(t->base, t->io->event_fd, EV_READ | EV_PERSIST, on_io, t);
+    if (t->zone.durable) {
+        t->data_event = event_new(t->base, fh_catalog_event_fd(t->zone.durable->catalog),
+                                  EV_READ | EV_PERSIST, on_io, t);
+        if (!t->data_event)
+            return -ENOMEM;
+    }
     t->tick_event = event_new(t->base, -1, EV_PERSIST, on_flag, &t->tick);
     t->deadline_event = evtimer_new(t->base, on_flag, &t->deadlines_due);
     if (!t->mail_event || !t->io_event || !t->tick_event || !t->deadline_event)
         return -ENOMEM;
     event_add(t->mail_event, NULL);
     event_add(t->io_event, NULL);
+    if (t->data_event)
+        event_add(t->data_event, NULL);
     event_add(t->tick_event, &tick);
     return 0;
 }
 
 static void zone_free_events(struct fh_zone_thread *t)
 {
-    struct event *events[] = {t->mail_event, t->io_event, t->tick_event, t->deadline_event};
+    struct event *events[] = {t->data_event, t->mail_event, t->io_event, t->tick_event,
+                              t->deadline_event};
 
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
         if (events[i])
@@ -426,8 +438,10 @@ static int zone_begin(struct fh_zone_thread *t)
 
     if ((rc = zone_make_io(t)) != 0)
         return rc;
-    if ((rc = zone_make_zone(t)) != 0)
+    if ((rc = zone_make_zone(t)) != 0) {
+        t->node->data_failed = t->zone.data_failed;
         goto out_io;
+    }
     if ((rc = zone_make_events(t)) != 0)
         goto out_zone;
     zone_set_up(t);

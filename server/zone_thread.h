@@ -31,7 +31,7 @@ struct fh_zone_thread {
     bool drain_posted;
     /* below: the thread's own */
     struct event_base *base;
-    struct event *mail_event, *io_event, *tick_event, *deadline_event;
+    struct event *mail_event, *io_event, *data_event, *tick_event, *deadline_event;
     struct fh_io *io;
     struct fh_zone zone;
     struct fh_ops ops;

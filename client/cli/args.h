@@ -34,6 +34,7 @@
     X(DRY_RUN, "dry-run", 'n', false)                                                              \
     X(FORCE, "force", 'f', false)                                                                  \
     X(TTL, "ttl", 0, true)                                                                         \
+    X(DURABLE, "durable", 0, false)                                                                \
     X(IF_ABSENT, "if-absent", 0, false)                                                            \
     X(IF_VERSION, "if-version", 0, true)                                                           \
     X(AT, "at", 0, true)                                                                           \

@@ -19,6 +19,8 @@
 
 #include "client/cli/progress.h"
 
+#define DURABLE_STREAM_MAX (UINT64_C(4) << 30) /* of a durable object that comes from a pipe */
+
 enum {
     WHOLE_MAX = 8 << 20,                 /* put in one call */
     STAGE_TTL_MS = 60 * 60 * 1000,       /* and a second for each MiB */
@@ -113,6 +115,7 @@ struct upload {
     struct fh_interrupt interrupt;
     struct fh_progress progress;
     fh_handle staged;
+    bool is_durable;
     uint64_t room, sent; /* allocated; handed to the client */
     char *pieces;        /* FH_PIECES of FH_PIECE bytes */
     fh_req *reqs[FH_PIECES];
@@ -181,7 +184,9 @@ static int upload_stage(struct upload *u)
     if (fstat(u->fd, &st) == 0 && S_ISREG(st.st_mode)) {
         u->room = u->progress.total = (uint64_t)st.st_size;
         how.ttl_ms = STAGE_TTL_MS + (u->room >> 20) * 1000;
-    }
+    } else if (u->is_durable) /* it can only become shorter */
+        u->room = DURABLE_STREAM_MAX;
+    how.flags = u->is_durable ? FH_DURABLE : 0;
     if (u->room < FH_PIECE)
         u->room = FH_PIECE;
     status = fh_alloc(u->tool->client, u->room, &how, &u->staged);
@@ -274,7 +279,8 @@ static int upload_run(struct upload *u, const fh_how *how, fh_info *out)
 
 int fh_upload(struct fh_tool *tool, const char *name, int fd, const fh_how *how, fh_info *out)
 {
-    struct upload u = {.tool = tool, .name = name, .fd = fd};
+    struct upload u = {
+        .tool = tool, .name = name, .fd = fd, .is_durable = (how->flags & FH_DURABLE) != 0};
     int code;
 
     if ((u.pieces = malloc((size_t)FH_PIECES * FH_PIECE)) == NULL)

@@ -83,6 +83,7 @@ static int verb_alloc(struct fh_tool *tool, const struct fh_args *args)
     if (!fh_operand_size(args->operands[0], "alloc", &bytes) ||
         !fh_args_time_ms(args, FH_ARG_TTL, &how.ttl_ms))
         return FH_EXIT_USAGE;
+    how.flags = args->value[FH_ARG_DURABLE] != NULL ? FH_DURABLE : 0;
     if (how.cache != NULL)
         how.cache_size = strlen(args->value[FH_ARG_CACHE]);
     if ((code = fh_tool_connect(tool)) != FH_EXIT_OK)
@@ -377,6 +378,7 @@ static int stat_json(struct fh_tool *tool, const char *subject, bool by_name, co
     (void)json_object_set_new(out, "small", json_boolean(info->small));
     (void)json_object_set_new(out, "file", json_boolean(info->file));
     (void)json_object_set_new(out, "writable", json_boolean(info->writable));
+    (void)json_object_set_new(out, "durable", json_boolean(info->durable));
     fh_json_u64(pages, "frame", info->pages_frame);
     fh_json_u64(pages, "swap", info->pages_swap);
     fh_json_u64(pages, "nothing", info->pages_nothing);
@@ -398,8 +400,9 @@ static int stat_print(struct fh_tool *tool, const char *subject, const fh_info *
     }
     printf("object   %s\n", subject);
     printf("size     %s (%" PRIu64 " bytes)\n", fh_show_size(info->bytes).text, info->bytes);
-    printf("version  %" PRIu64 "   %s%s\n", info->version, info->sealed ? "sealed" : "open",
-           info->small ? "   shares its pages with small neighbours" : "");
+    printf("version  %" PRIu64 "   %s%s%s\n", info->version, info->sealed ? "sealed" : "open",
+           info->small ? "   shares its pages with small neighbours" : "",
+           info->durable ? "   durable" : "");
     printf("lives    %s\n",
            info->ttl_ms > 0 ? fh_show_duration(info->ttl_ms).text : "until it is freed");
     printf("pages    %s in memory   %s in swap   %s never written   %s lost\n",
@@ -434,8 +437,8 @@ static int verb_stat(struct fh_tool *tool, const struct fh_args *args)
 }
 
 const struct fh_verb fh_verbs_memory[] = {
-    {"alloc", "SIZE [--ttl D] [--cache NAME]", "allocate an object, print its handle",
-     FH_ARG_BIT(TTL) | FH_ARG_BIT(CACHE), 1, 1, verb_alloc},
+    {"alloc", "SIZE [--ttl D] [--cache NAME|--durable]", "allocate an object, print its handle",
+     FH_ARG_BIT(TTL) | FH_ARG_BIT(CACHE) | FH_ARG_BIT(DURABLE), 1, 1, verb_alloc},
     {"read", "H [--at N] [--len N] [-o FILE|-] [--hex]", "read bytes of an object",
      FH_ARG_BIT(AT) | FH_ARG_BIT(LEN) | FH_ARG_BIT(OUTPUT) | FH_ARG_BIT(HEX), 1, 1, verb_read},
     {"write", "H [FILE|-] [--at N] [--if-version V]", "write bytes into an object",

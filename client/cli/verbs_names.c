@@ -24,6 +24,7 @@ static json_t *json_of_object(const char *name, const fh_info *info)
     fh_json_u64(out, "bytes", info->bytes);
     fh_json_u64(out, "version", info->version);
     fh_json_u64(out, "ttl_ms", info->ttl_ms);
+    (void)json_object_set_new(out, "durable", json_boolean(info->durable));
     return out;
 }
 
@@ -55,6 +56,8 @@ static int verb_put(struct fh_tool *tool, const struct fh_args *args)
     how.flags = args->value[FH_ARG_IF_ABSENT] != NULL ? FH_IF_ABSENT : 0;
     if (how.flags != 0 && how.if_version != 0)
         return fh_tool_usage(tool, "--if-absent and --if-version exclude each other");
+    if (args->value[FH_ARG_DURABLE] != NULL)
+        how.flags |= FH_DURABLE;
     if ((fd = fh_source_open(file)) < 0)
         return fh_tool_fail_errno(tool, file, errno);
     if ((code = fh_tool_connect(tool)) == FH_EXIT_OK)
@@ -215,7 +218,8 @@ static int names_add(void *context, const fh_entry *entry)
     e->info = (fh_info){.handle = entry->handle,
                         .bytes = entry->bytes,
                         .version = entry->version,
-                        .ttl_ms = entry->ttl_ms};
+                        .ttl_ms = entry->ttl_ms,
+                        .durable = entry->durable};
     return ++names->count == names->limit;
 }
 
@@ -261,6 +265,7 @@ static int ls_json(struct fh_tool *tool, const struct names *names)
         fh_json_u64(entry, "bytes", e->info.bytes);
         fh_json_u64(entry, "version", e->info.version);
         fh_json_u64(entry, "ttl_ms", e->info.ttl_ms);
+        (void)json_object_set_new(entry, "durable", json_boolean(e->info.durable));
         (void)json_array_append_new(list, entry);
     }
     (void)json_object_set_new(out, "names", list);
@@ -270,7 +275,7 @@ static int ls_json(struct fh_tool *tool, const struct names *names)
 static int ls_long(struct fh_tool *tool, const struct names *names)
 {
     static const struct fh_column columns[] = {
-        {"SIZE", true}, {"VERSION", true}, {"TTL", true}, {"NAME", false}};
+        {"SIZE", true}, {"VERSION", true}, {"TTL", true}, {"NAME", false}, {"DURABLE", false}};
     struct fh_table table;
     bool ok;
 
@@ -289,6 +294,7 @@ static int ls_long(struct fh_tool *tool, const struct names *names)
             fh_table_cell(&table, "%s",
                           e->info.ttl_ms > 0 ? fh_show_duration(e->info.ttl_ms).text : "-");
         fh_table_cell(&table, "%s", e->name);
+        fh_table_cell(&table, "%s", e->info.durable ? "yes" : "-");
     }
     ok = fh_table_print(&table, tool->plain);
     fh_table_fini(&table);
@@ -480,9 +486,11 @@ static int verb_lookup(struct fh_tool *tool, const struct fh_args *args)
 }
 
 const struct fh_verb fh_verbs_names[] = {
-    {"put", "NAME [FILE|-] [--ttl D] [--if-absent|--if-version V] [-v]", "store bytes under a name",
-     FH_ARG_BIT(VERBOSE) | FH_ARG_BIT(TTL) | FH_ARG_BIT(IF_ABSENT) | FH_ARG_BIT(IF_VERSION), 1, 2,
-     verb_put},
+    {"put", "NAME [FILE|-] [--ttl D] [--if-absent|--if-version V] [--durable] [-v]",
+     "store bytes under a name",
+     FH_ARG_BIT(VERBOSE) | FH_ARG_BIT(TTL) | FH_ARG_BIT(IF_ABSENT) | FH_ARG_BIT(IF_VERSION) |
+         FH_ARG_BIT(DURABLE),
+     1, 2, verb_put},
     {"get", "NAME [-o FILE|-] [--range A-B] [-v]", "fetch what a name leads to",
      FH_ARG_BIT(VERBOSE) | FH_ARG_BIT(OUTPUT) | FH_ARG_BIT(RANGE), 1, 1, verb_get},
     {"ls", "[PREFIX] [-l] [--limit N]", "list names", FH_ARG_BIT(LONG) | FH_ARG_BIT(LIMIT), 0, 1,
