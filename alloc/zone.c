@@ -624,6 +624,12 @@ void fh_zone_stats(const struct fh_zone *z, struct fh_zone_stats *out)
     fh_reclaim_stats(&z->reclaim, &out->reclaim);
     fh_heap_stats(&z->heap, &out->heap);
     fh_graves_stats(&z->graves, &out->graves);
+    if (z->durable && z->durable->opts.pages >= FH_ARENA_PAGES) { /* nothing uses these up */
+        uint64_t pages = FH_DATA_FILES * z->durable->opts.pages;
+        out->heap.space.segments -= FH_DATA_FILES;
+        out->heap.space.segment_pages -= pages;
+        out->heap.space.break_pages -= pages;
+    }
     fh_reap_stats(&z->reap, &out->reap);
 }
 

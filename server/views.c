@@ -302,6 +302,7 @@ struct view_sums {
     struct fh_space_stats space;
     struct fh_slab_stats slab;
     uint64_t objects, names, object_bytes, metadata_bytes;
+    uint64_t durable_objects, durable_bytes;
     uint64_t requests, connections, slab_caches, slabs_reaped;
     uint64_t swap_total, swap_used, swap_quarantined;
     bool direct;
@@ -381,6 +382,8 @@ static void sum_zone(struct view_sums *sum, const struct fh_figures *f)
     sum->objects += e->objects;
     sum->names += e->names;
     sum->object_bytes += e->object_bytes;
+    sum->durable_objects += e->durable_objects;
+    sum->durable_bytes += e->durable_bytes;
     sum->metadata_bytes += e->metadata_bytes;
     sum->connections += f->counters.connections_now;
     sum->buddy = e->buddy;
@@ -492,6 +495,8 @@ static void info_objects(json_t *document, const struct view_sums *sum)
     put(o, "count", sum->objects);
     put(o, "names", sum->names);
     put(o, "bytes", sum->object_bytes);
+    put(o, "durable", sum->durable_objects);
+    put(o, "durable_bytes", sum->durable_bytes);
     o = member(document, "space");
     put(o, "arenas", sum->space.arenas_open);
     put(o, "break_bytes", sum->space.break_pages * FH_PAGE_SIZE);

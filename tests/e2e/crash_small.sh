@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Ten kills of a server under load: no acknowledged durable object is lost, none is mixed. ./dev crash tries more.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+: "${FARHEAP_BUILD:?the folder of a build}"
+
+tests/crash.sh "$FARHEAP_BUILD" kill 10
