@@ -528,6 +528,93 @@ Test(durable, another_number_of_zones_is_refused)
     cr_assert_eq(durable_open_zone(&rig), 0);
 }
 
+/* --- a walk --- */
+
+enum { WALK_NAMES = 6, WALK_STEPS = 400, WALK_SIZE_MAX = 60000 };
+
+struct walk_name {
+    bool is_there, is_durable;
+    size_t size;
+    uint32_t seed; /* where in `body` its bytes begin */
+};
+static struct walk_name walk_names[WALK_NAMES];
+
+static void walk_check(void)
+{
+    for (uint32_t i = 0; i < WALK_NAMES; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "w%u", i);
+        if (walk_names[i].is_there)
+            expect(name, body + walk_names[i].seed, walk_names[i].size);
+        else
+            expect_nothing(name);
+    }
+}
+
+static void walk_put(struct rng *random, uint32_t i, const char *name)
+{
+    struct walk_name next = {.is_there = true,
+                             .is_durable = rng_percent(random, 70),
+                             .size = rng_log_uniform(random, 16) % WALK_SIZE_MAX,
+                             .seed = (uint32_t)rng_below(random, 100000)};
+    bool fails = rng_percent(random, 10);
+    rig.fail_fd = fails ? rig.zone.durable->files[0].file->fd : -1;
+    int rc = durable_put(&rig, name, body + next.seed, next.size, next.is_durable);
+    rig.fail_fd = -1;
+    if (rc == 0)
+        walk_names[i] = next;
+    else
+        cr_assert(fails);
+}
+
+static void walk_reopen(void)
+{
+    durable_reopen(&rig);
+    for (uint32_t i = 0; i < WALK_NAMES; i++)
+        walk_names[i].is_there = walk_names[i].is_there && walk_names[i].is_durable;
+}
+
+static void walk_step(struct rng *random)
+{
+    uint32_t i = (uint32_t)rng_below(random, WALK_NAMES);
+    char name[8];
+
+    snprintf(name, sizeof(name), "w%u", i);
+    switch (rng_below(random, 8)) {
+    case 0:
+    case 1:
+        cr_assert_eq(durable_delete(&rig, name), walk_names[i].is_there ? 0 : -ENOENT);
+        walk_names[i].is_there = false;
+        break;
+    case 2:
+        if (rng_percent(random, 30))
+            walk_reopen();
+        break;
+    default:
+        walk_put(random, i, name);
+        break;
+    }
+}
+
+Test(durable, a_walk_of_puts_deletes_failures_and_restarts)
+{
+    struct rng random = rng_from_env("durable walk");
+
+    for (uint32_t step = 0; step < WALK_STEPS; step++) {
+        walk_step(&random);
+        if (step % 10 == 0)
+            walk_check();
+    }
+    walk_reopen();
+    walk_check();
+    durable_settle(&rig);
+    uint64_t pages = 0;
+    for (uint32_t i = 0; i < WALK_NAMES; i++)
+        if (walk_names[i].is_there)
+            pages += walk_names[i].size > 4096 ? (walk_names[i].size + 4095) / 4096 : 1;
+    cr_assert_eq(rig.zone.durable->files[0].shelf.used, pages, "nothing else takes room");
+}
+
 Test(durable, every_allocation_of_a_put_may_fail)
 {
     for (uint64_t n = 1; n < 60; n++) {
