@@ -132,6 +132,21 @@ static void info_faults(const json_t *d)
            fh_show_count(number_at(d, "reclaimed.zero")).text);
 }
 
+/* Nothing where nothing was ever read from a file. */
+static void info_files(const json_t *d)
+{
+    if (number_at(d, "files.open") + number_at(d, "files.read_bytes") == 0)
+        return;
+    printf("files    %s open   %s of them in memory, %s not written back   read %s, wrote %s\n",
+           fh_show_count(number_at(d, "files.open")).text,
+           fh_show_size((number_at(d, "files.frames_clean") + number_at(d, "files.frames_dirty")) *
+                        4096)
+               .text,
+           fh_show_size(number_at(d, "files.frames_dirty") * 4096).text,
+           fh_show_size(number_at(d, "files.read_bytes")).text,
+           fh_show_size(number_at(d, "files.written_bytes")).text);
+}
+
 static void info_space(const json_t *d)
 {
     uint64_t used = number_at(d, "slabs.used_objects"), unused = number_at(d, "slabs.free_objects");
@@ -168,6 +183,7 @@ static void info_print(const json_t *d)
     info_budget(d);
     info_below(d);
     info_faults(d);
+    info_files(d);
     info_space(d);
     info_state(d);
 }

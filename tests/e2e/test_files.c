@@ -341,6 +341,15 @@ Test(files, the_command_opens_writes_and_syncs)
     cr_assert_not_null(strstr(out, "\n5000\n"), "%s", out);
 }
 
+Test(files, info_and_views_tell_about_files)
+{
+    EXPECT(0, "H=$($FARHEAP file open rw/small --rw) && $FARHEAP read $H -o copy && "
+              "echo x | $FARHEAP write $H - && $FARHEAP info && $FARHEAP pages");
+    cr_assert_not_null(strstr(out, "files    1 open"), "%s", out);
+    cr_assert_not_null(strstr(out, "F"), "%s", out);
+    cr_assert_not_null(strstr(out, "f"), "%s", out);
+}
+
 Test(files, the_command_lists)
 {
     EXPECT(0, "$FARHEAP --plain file ls");

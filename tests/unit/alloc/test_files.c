@@ -558,6 +558,34 @@ Test(files, a_page_lost_in_swap_is_lost_and_a_whole_write_heals_it)
     cr_assert_eq(memcmp(file.disk->safe, expected, SIZE), 0);
 }
 
+Test(files, check_sees_a_frame_that_is_no_file_s_and_a_count_too_high)
+{
+    cr_assert_eq(zone_read(&rig, &file.object.ref, 0, got, 1), 0);
+    struct fh_frame frame = fh_entry_frame(zone_entry(&rig, &file.object, 0));
+    struct fh_frame_record *record = fh_frames_record(&rig.zone.pager.frames, frame);
+
+    record->file = 0;
+    cr_assert_not(fh_pager_check(&rig.zone.pager, NULL));
+    record->file = 1;
+    rig.zone.pager.file_dirty++;
+    cr_assert_not(fh_pager_check(&rig.zone.pager, NULL));
+    rig.zone.pager.file_dirty--;
+    zone_check(&rig);
+}
+
+Test(files, frames_of_files_move_when_the_budget_shrinks)
+{
+    write_at(3 * PAGE, 2 * PAGE, 5);
+    file_expect(&rig, &file, expected);
+    cr_assert_eq(fh_zone_set_memory(&rig.zone, (uint64_t)2 * FH_HOLD_MAX * PAGE, false), 0);
+    for (uint32_t i = 0; i < 100; i++)
+        (void)zone_turn(&rig);
+    zone_check(&rig);
+    file_expect(&rig, &file, expected);
+    cr_assert_eq(file_sync(&rig, &file), 0);
+    cr_assert_eq(memcmp(file.disk->safe, expected, SIZE), 0);
+}
+
 Test(files, many_files_are_told_apart)
 {
     static struct file_rig many[20];
