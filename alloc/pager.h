@@ -163,6 +163,7 @@ struct fh_pager {
     struct fh_page_op *ops;
     struct fh_list ops_free;
     uint32_t ops_free_count;
+    bool cleaning;                   /* a call waits for room that dirty pages of files take */
     bool again;                      /* a call gave way to others and can go on at once */
     uint32_t ahead_ops;              /* operations in flight that read ahead */
     struct fh_page quiet, quiet_end; /* pages the request at hand touches once more: not counted */
@@ -274,6 +275,9 @@ void fh_pager_unview(struct fh_pager *, struct fh_view *);
 FH_CHECKED int fh_pager_admit(const struct fh_pager *, uint64_t pages);
 /* The same, after making room if there is some to be made. */
 FH_CHECKED int fh_pager_admit_now(struct fh_pager *, uint64_t pages);
+/* After an -ENOSPC: parks the call until dirty pages of files were written back, then it is to begin
+ * again; -ENOSPC when there are none. */
+FH_CHECKED int fh_pager_wait_for_room(struct fh_pager *, struct fh_call *);
 /* Promises room for pages of a body on its way in; give back what was not installed. */
 FH_CHECKED int fh_pager_claim(struct fh_pager *, uint64_t pages);
 void fh_pager_unclaim(struct fh_pager *, uint64_t pages);

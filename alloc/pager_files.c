@@ -165,6 +165,16 @@ int fh_pager_part(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, s
     return 0;
 }
 
+/* --- room --- */
+
+int fh_pager_wait_for_room(struct fh_pager *p, struct fh_call *call)
+{
+    if (p->file_dirty == 0)
+        return -ENOSPC;
+    p->cleaning = true;
+    return fh_pager_wait(p, call, 0);
+}
+
 /* --- out of memory --- */
 
 void fh_pager_evict_file(struct fh_pager *p, struct fh_frame frame)

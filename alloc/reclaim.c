@@ -25,6 +25,9 @@
  * freed at once. That is done in passes from the old end of each queue, not more often than every 100 ms,
  * and not when swap is more than half full, when places are worth more than time.
  *
+ * A request that is refused room because dirty pages of files take it waits in the line, and these
+ * are written back whether frames are short or not. When none of them can be written, it is told.
+ *
  * Invariants
  *   [I1] writing is the number of frames in store operations, to swap and to files
  */
@@ -45,7 +48,9 @@ enum {
     CLEAN_PERMILLE = 40, /* of the frames, to be clean at the ends of the queues */
     CLEAN_PAUSE_MS = 100,
     CLEAN_RUN = 16,
-    FAILURES_MAX = 3
+    FAILURES_MAX = 3,
+    ROOM_OPS_LEFT = 64, /* for others, when room is wanted */
+    ROOM_LOOKS = 65536, /* at frames, in a turn */
 };
 
 struct batch {
@@ -318,6 +323,55 @@ static uint32_t reclaim_goal(struct fh_reclaim *r)
     return r->running ? (uint32_t)fh_max_u64(r->high, need) : 0;
 }
 
+/* --- room --- */
+
+/* Collects dirty pages of files, from the hand on. */
+static void room_collect(struct fh_reclaim *r, struct fh_writeback *files, uint32_t *looks)
+{
+    struct fh_pager *p = r->pager;
+
+    files->count = 0;
+    for (; *looks > 0 && files->count < FH_FILE_RUN_MAX; --*looks) {
+        struct fh_frame frame = {r->room_hand};
+        const struct fh_frame_record *record = fh_frames_record(&p->frames, frame);
+        r->room_hand = r->room_hand + 1 < p->frames.span ? r->room_hand + 1 : 0;
+        r->room_vain++;
+        if (record->queue == FH_QUEUE_NONE || !record->file || !record->dirty)
+            continue;
+        fh_fifo_remove(&p->fifo, frame);
+        if (!fh_writeback_add(files, p, frame))
+            fh_fifo_insert_main(&p->fifo, frame);
+    }
+}
+
+/*
+ * Somebody waits for room that dirty pages of files take. When none of them can be written, after a
+ * look at all frames, those in the line are told so.
+ */
+static void reclaim_make_room(struct fh_reclaim *r)
+{
+    struct fh_pager *p = r->pager;
+    uint32_t looks = ROOM_LOOKS;
+    struct fh_writeback files;
+    bool failed = r->now_ms < r->files_at_ms;
+
+    p->cleaning = p->cleaning && !fh_line_is_empty(&p->line);
+    if (!p->cleaning)
+        r->room_vain = 0;
+    while (p->cleaning && !failed && looks > 0 && p->ops_free_count > ROOM_OPS_LEFT) {
+        room_collect(r, &files, &looks);
+        uint32_t started = fh_pager_write_back(p, &files, r, file_store_ended);
+        r->writing += started;
+        r->room_vain = started > 0 ? 0 : r->room_vain;
+    }
+    if (!p->cleaning || r->writing > 0)
+        return;
+    if (failed || r->room_vain >= p->frames.span)
+        fh_pager_refuse_line(p, -ENOSPC);
+    else
+        p->again = true;
+}
+
 /* Pages have a place to go to. */
 static bool reclaim_can_free(const struct fh_pager *p)
 {
@@ -426,6 +480,7 @@ bool fh_reclaim_turn(struct fh_reclaim *r, uint64_t now_ms)
     batch.cleans = FH_QUEUE_NONE;
     reclaim_pardon(r);
     reclaim_give_up(r);
+    reclaim_make_room(r);
     uint32_t goal = reclaim_goal(r);
     if (goal == 0)
         reclaim_clean_ahead(r);

@@ -32,6 +32,8 @@ struct fh_reclaim {
     uint32_t failures;     /* writes that failed since one succeeded */
     uint64_t failed_ms;    /* when a write failed last; 0 = never, or pardoned */
     uint64_t resume_at_ms; /* after a failed write: not before */
+    uint32_t room_hand;    /* frame to look at next when room is wanted */
+    uint64_t room_vain;    /* frames looked at since one was found that could be written */
     uint64_t files_at_ms;  /* the same for files: dirty pages of theirs go to swap meanwhile */
     uint64_t now_ms;
     /* Writing ahead: a pass from the oldest frame of a queue over at most `clean_goal` frames. */

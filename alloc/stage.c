@@ -85,6 +85,21 @@ static void stage_offer_window(struct fh_stage *s)
     }
 }
 
+/* What could not be claimed at the beginning, before anything is received. */
+static int stage_claim(struct fh_stage *s)
+{
+    struct fh_pager *p = &s->zone->pager;
+
+    if (s->unclaimed == 0)
+        return 0;
+    int rc = fh_pager_claim(p, s->unclaimed);
+    if (rc != 0)
+        return rc == -ENOSPC ? fh_pager_wait_for_room(p, &s->call) : rc;
+    s->claimed = s->unclaimed;
+    s->unclaimed = 0;
+    return 0;
+}
+
 int fh_stage_window(struct fh_stage *s)
 {
     struct fh_pager *p = &s->zone->pager;
@@ -93,6 +108,8 @@ int fh_stage_window(struct fh_stage *s)
     int rc;
 
     FH_ASSERT(s->received < s->size);
+    if ((rc = stage_claim(s)) != 0)
+        return rc;
     if (count > 0 && !fh_hold_is_bound(&s->hold) &&
         (rc = fh_pager_take(p, &s->call, &s->hold, count)) != 0)
         return rc;
@@ -175,7 +192,14 @@ static int stage_begin(struct fh_zone *z, struct fh_stage *s, uint32_t tenant, u
     s->window_bytes = 0;
     fh_hold_init(&s->hold);
     fh_call_init(&s->call, stage_window_step);
-    if ((rc = fh_pager_claim(&z->pager, s->claimed)) != 0)
+    s->unclaimed = 0;
+    rc = fh_pager_claim(&z->pager, s->claimed);
+    if (rc == -ENOSPC && z->pager.file_dirty > 0) {
+        s->unclaimed = s->claimed;
+        s->claimed = 0;
+        rc = 0;
+    }
+    if (rc != 0)
         return rc;
     s->edges = fh_mem_take(&z->mem, (size_t)EDGES * FH_PAGE_SIZE);
     rc = s->edges ? stage_take_block(s) : -ENOMEM;

@@ -288,6 +288,7 @@ struct fh_stage {
     uint32_t head, tail;        /* bytes before the first and after the last whole page */
     uint64_t pages;             /* whole ones: these lie in the block */
     uint64_t claimed;           /* pages still promised to it */
+    uint64_t unclaimed;         /* pages to be promised before the first window */
     uint8_t *edges;             /* head page, tail page, and what of a page came between windows */
     struct fh_heap_block block; /* where whole pages wait; a PUT's object */
     bool durable;               /* the block lies in the data directory */
@@ -302,8 +303,8 @@ struct fh_stage {
 
 /*
  * in_page: for a WRITE the target offset's place in its page (offset % FH_PAGE_SIZE: page objects
- * start on a page), for a PUT 0. Room for `size` bytes is claimed now: -ENOSPC comes before the
- * first byte is received.
+ * start on a page), for a PUT 0. Room for `size` bytes is claimed now, or, if dirty pages of files
+ * take it, with the first window: -ENOSPC comes before the first byte is received.
  */
 FH_CHECKED int fh_stage_open(struct fh_zone *, struct fh_stage *, uint32_t tenant, uint64_t size,
                              uint32_t in_page);

@@ -187,6 +187,40 @@ Test(files, a_file_larger_than_memory_is_written_and_read_back)
     close(fd);
 }
 
+/* Without swap all room there is may be taken by what was written: then a write waits. */
+Test(files, bodies_larger_than_the_room_that_is_left_wait_for_it)
+{
+    static char body[24 * MIB];
+    struct server_process second;
+    char flag[128], address[64];
+    const char *const flags[] = {flag, "--memory=40MiB", "--swap-size=0", NULL};
+    fh_client *other;
+    fh_info info;
+
+    (void)snprintf(flag, sizeof(flag), "--export=x=%s,rw", folder);
+    cr_assert_eq(server_process_start(&second, FARHEAPD, flags), 0, "see %s", second.log_path);
+    (void)snprintf(address, sizeof(address), "farheap://127.0.0.1:%u", second.ports[0]);
+    cr_assert_eq(fh_open(address, NULL, &other), FH_OK);
+    cr_assert_eq(fh_file_open(other, "x/made", FH_FILE_WRITE | FH_FILE_CREATE,
+                              (uint64_t)6 * sizeof(body), &info),
+                 FH_OK);
+    for (int i = 0; i < 6; i++) {
+        memset(body, i + 1, sizeof(body));
+        cr_assert_eq(
+            fh_write(other, info.handle, (uint64_t)i * sizeof(body), body, sizeof(body), NULL),
+            FH_OK, "piece %d: %s", i, fh_errmsg(other));
+    }
+    cr_assert_eq(fh_sync(other, info.handle, 0, 0), FH_OK);
+    fh_close(other);
+    server_process_fini(&second);
+    for (int i = 0; i < 6; i++) {
+        int fd = open(path_of("made"), O_RDONLY);
+        cr_assert_eq(pread(fd, body, 100, (off_t)(i + 1) * (off_t)sizeof(body) - 100), 100);
+        cr_assert_eq(body[99], i + 1);
+        close(fd);
+    }
+}
+
 Test(files, a_second_opening_is_the_same_object)
 {
     fh_info one, two;

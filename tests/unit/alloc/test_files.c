@@ -586,6 +586,33 @@ Test(files, frames_of_files_move_when_the_budget_shrinks)
     cr_assert_eq(memcmp(file.disk->safe, expected, SIZE), 0);
 }
 
+Test(files, room_taken_by_dirty_pages_is_waited_for_and_by_stuck_ones_is_not)
+{
+    static struct zone_rig small;
+    struct file_rig other;
+    static uint8_t body[16 * PAGE];
+
+    zone_open(&small, 40, 0, 12);
+    file_open(&small, &other, 64 * PAGE, true);
+    for (uint32_t i = 0; i < 4; i++) {
+        zone_fill(body, i + 1, sizeof(body));
+        cr_assert_eq(zone_stage(&small, &other.object, NULL, i * sizeof(body), body, sizeof(body)),
+                     0);
+    }
+    small.disk->permille[FH_DISK_ENOSPC] = 1000;
+    int rc = 0;
+    for (uint32_t i = 0; i < 4 && rc == 0; i++)
+        rc = zone_stage(&small, &other.object, NULL, i * sizeof(body), body, sizeof(body));
+    cr_assert_eq(rc, -ENOSPC);
+    small.disk->permille[FH_DISK_ENOSPC] = 0;
+    small.now_ms += 1000;
+    cr_assert_eq(zone_stage(&small, &other.object, NULL, 0, body, sizeof(body)), 0);
+    cr_assert_eq(file_sync(&small, &other), 0);
+    file_close(&small, &other);
+    zone_expect_empty(&small);
+    zone_close(&small);
+}
+
 Test(files, many_files_are_told_apart)
 {
     static struct file_rig many[20];
