@@ -11,6 +11,7 @@
 #include "alloc/caches.h"
 #include "alloc/ids.h"
 #include "alloc/slab_run.h"
+#include "page_map.h"
 #include "units.h"
 
 /* jansson's integers are signed; what does not fit is not a number we have. */
@@ -36,27 +37,54 @@ static void put_bool(json_t *object, const char *key, bool value)
 
 /* --- parts, on the zone's thread --- */
 
-/* Pages in swap by size of the objects on them, slabs of all tenants together; then by typed cache.
- */
-enum { SLAB_OUT = FH_SLAB_SIZES + FH_SLAB_TYPED_MAX };
-
-struct slab_out {
-    uint64_t pages[SLAB_OUT];
+/* The caches of a zone, in the order in which the slab tells them, and how many of their pages are
+ * in swap. */
+struct slab_rows {
+    struct fh_slab_cache_stats *stats;
+    uint64_t *out;
+    size_t count;
 };
 
-static uint32_t slab_out_index(uint32_t typed, uint32_t object_bytes)
+/* That order: by tenant and size, then the typed ones by number. */
+static int slab_row_order(const void *a, const void *b)
 {
-    return typed > 0 ? FH_SLAB_SIZES + typed - 1 : fh_slab_size_index(object_bytes);
+    const struct fh_slab_cache_stats *x = a, *y = b;
+
+    if (x->typed != y->typed)
+        return x->typed < y->typed ? -1 : 1;
+    if (x->tenant != y->tenant)
+        return x->tenant < y->tenant ? -1 : 1;
+    return (x->object_size > y->object_size) - (x->object_size < y->object_size);
 }
 
-static void slab_out_count(const struct fh_zone *zone, struct slab_out *out)
+static bool slab_rows_init(struct slab_rows *rows, const struct fh_slab *slab)
+{
+    struct fh_slab_cache_stats one;
+    size_t count = 0;
+    uint64_t cursor = 0;
+
+    while (fh_slab_cache_next(slab, &cursor, &one))
+        count++;
+    *rows = (struct slab_rows){.stats = calloc(count + 1, sizeof *rows->stats),
+                               .out = calloc(count + 1, sizeof *rows->out)};
+    if (!rows->stats || !rows->out)
+        return false;
+    for (cursor = 0; rows->count < count; rows->count++)
+        (void)fh_slab_cache_next(slab, &cursor, &rows->stats[rows->count]);
+    return true;
+}
+
+static void slab_rows_fini(struct slab_rows *rows)
+{
+    free(rows->stats);
+    free(rows->out);
+}
+
+static void slab_rows_count_out(struct slab_rows *rows, const struct fh_zone *zone)
 {
     const struct fh_slab *slab = &zone->heap.slab;
-    struct fh_heap_stats heap;
+    struct fh_page end = {(uint64_t)zone->heap.space.brk << FH_ARENA_PAGE_SHIFT};
 
-    memset(out, 0, sizeof *out);
-    fh_heap_stats(&zone->heap, &heap);
-    struct fh_page end = {heap.space.break_pages};
     for (struct fh_page page = {0};; page.v++) {
         page = fh_pagetable_next(&zone->pager.table, page, end);
         if (page.v >= end.v)
@@ -67,7 +95,13 @@ static void slab_out_count(const struct fh_zone *zone, struct slab_out *out)
             continue;
         const struct fh_slab_run *run =
             (const struct fh_slab_run *)(uintptr_t)slab->runs[mark & ~FH_SPACE_SLAB];
-        out->pages[slab_out_index(run->cache->typed, run->cache->size->object_bytes)]++;
+        const struct fh_slab_cache_stats key = {.typed = run->cache->typed,
+                                                .tenant = run->cache->tenant,
+                                                .object_size = run->cache->size->object_bytes};
+        const struct fh_slab_cache_stats *row =
+            bsearch(&key, rows->stats, rows->count, sizeof key, slab_row_order);
+        if (row)
+            rows->out[row - rows->stats]++;
     }
 }
 
@@ -92,34 +126,40 @@ static void put_cache(json_t *one, const struct fh_cache *cache)
     put(one, "initial_bytes", cache->initial ? cache->initial->size : 0);
 }
 
+static json_t *slab_row(const struct fh_zone *zone, const struct fh_slab_cache_stats *s,
+                        uint64_t swapped)
+{
+    json_t *one = json_object();
+
+    put(one, "zone", zone->opts.index);
+    put(one, "tenant", s->tenant);
+    if (s->typed > 0)
+        put_cache(one, fh_caches_at(&zone->caches, s->typed));
+    put(one, "size", s->object_size);
+    put(one, "slab_pages", s->slab_pages);
+    put(one, "slab_objects", s->slab_objects);
+    put(one, "slabs", s->slabs);
+    put(one, "full", s->full);
+    put(one, "partial", s->partial);
+    put(one, "empty", s->empty);
+    put(one, "used", s->used);
+    put(one, "free", s->free);
+    put(one, "pages", s->pages);
+    put(one, "resident_pages", s->pages - swapped);
+    return one;
+}
+
 static json_t *slabs_part(const struct fh_zone *zone)
 {
     json_t *list = json_array();
-    struct fh_slab_cache_stats s;
-    struct slab_out out;
-    uint64_t cursor = 0;
+    struct slab_rows rows;
 
-    slab_out_count(zone, &out);
-    while (fh_slab_cache_next(&zone->heap.slab, &cursor, &s)) {
-        json_t *one = json_object();
-        put(one, "zone", zone->opts.index);
-        put(one, "tenant", s.tenant);
-        if (s.typed > 0)
-            put_cache(one, fh_caches_at(&zone->caches, s.typed));
-        put(one, "size", s.object_size);
-        put(one, "slab_pages", s.slab_pages);
-        put(one, "slab_objects", s.slab_objects);
-        put(one, "slabs", s.slabs);
-        put(one, "full", s.full);
-        put(one, "partial", s.partial);
-        put(one, "empty", s.empty);
-        put(one, "used", s.used);
-        put(one, "free", s.free);
-        put(one, "pages", s.pages);
-        uint64_t swapped = out.pages[slab_out_index(s.typed, s.object_size)];
-        put(one, "resident_pages", s.pages > swapped ? s.pages - swapped : 0);
-        json_array_append_new(list, one);
+    if (slab_rows_init(&rows, &zone->heap.slab)) {
+        slab_rows_count_out(&rows, zone);
+        for (size_t i = 0; i < rows.count; i++)
+            json_array_append_new(list, slab_row(zone, &rows.stats[i], rows.out[i]));
     }
+    slab_rows_fini(&rows);
     return list;
 }
 
@@ -152,117 +192,17 @@ static json_t *buddy_part(const struct fh_zone *zone, const struct fh_figures *f
     return one;
 }
 
-/* --- the map of pages --- */
-
-enum map_kind {
-    MAP_NOTHING,
-    MAP_DIRTY,
-    MAP_CLEAN,
-    MAP_FILE_DIRTY,
-    MAP_FILE_CLEAN,
-    MAP_SWAP,
-    MAP_FILE,
-    MAP_READING,
-    MAP_FAILED,
-    MAP_KINDS
-};
-static const char map_glyphs[MAP_KINDS + 1] = ".#=Ffsdr!";
-
-static enum map_kind map_kind_of_frame(const struct fh_frame_record *frame)
-{
-    if (frame->file)
-        return frame->dirty ? MAP_FILE_DIRTY : MAP_FILE_CLEAN;
-    return frame->dirty ? MAP_DIRTY : MAP_CLEAN;
-}
-
-static enum map_kind map_kind_of(const struct fh_zone *zone, struct fh_page page)
-{
-    struct fh_entry entry = fh_pagetable_get(&zone->pager.table, page);
-
-    switch (fh_entry_state(entry)) {
-    case FH_PAGE_FRAME:
-        return map_kind_of_frame(fh_frames_record(&zone->pager.frames, fh_entry_frame(entry)));
-    case FH_PAGE_SLOT:
-        return MAP_SWAP;
-    case FH_PAGE_FILE:
-        return MAP_FILE;
-    case FH_PAGE_READING:
-        return MAP_READING;
-    case FH_PAGE_FAILED:
-        return MAP_FAILED;
-    case FH_PAGE_NOTHING:
-    case FH_PAGE_ZERO:
-        break;
-    }
-    return MAP_NOTHING;
-}
-
-static char map_glyph(const struct fh_zone *zone, uint64_t first, uint64_t end)
-{
-    uint64_t counts[MAP_KINDS] = {0};
-    uint64_t something = 0;
-    enum map_kind best = MAP_NOTHING;
-
-    /* Pages that are NOTHING are not visited: an object of 1 TiB costs what was written of it. */
-    for (struct fh_page page = {first};; page.v++) {
-        page = fh_pagetable_next(&zone->pager.table, page, (struct fh_page){end});
-        if (page.v >= end)
-            break;
-        counts[map_kind_of(zone, page)]++;
-        something++;
-    }
-    if (counts[MAP_FAILED] > 0)
-        return map_glyphs[MAP_FAILED];
-    counts[MAP_NOTHING] = end - first - something;
-    for (enum map_kind kind = MAP_DIRTY; kind < MAP_KINDS; kind++)
-        if (counts[kind] > counts[best])
-            best = kind;
-    return map_glyphs[best];
-}
-
-/* The end of the last page that is something, below the break. */
-static uint64_t map_end(const struct fh_zone *zone, uint64_t brk)
-{
-    const struct fh_pagetable *table = &zone->pager.table;
-    uint64_t arena = (brk + FH_ARENA_PAGES - 1) >> FH_ARENA_PAGE_SHIFT;
-
-    while (arena > 0 && !table->tables[arena - 1].leaves)
-        arena--;
-    if (arena == 0)
-        return 0;
-    uint64_t first = (arena - 1) << FH_ARENA_PAGE_SHIFT;
-    uint64_t last = first;
-    for (struct fh_page page = {first}; page.v < first + FH_ARENA_PAGES; page.v++) {
-        page = fh_pagetable_next(table, page, (struct fh_page){first + FH_ARENA_PAGES});
-        if (page.v < first + FH_ARENA_PAGES)
-            last = page.v + 1;
-    }
-    return last;
-}
-
-uint64_t fh_view_page_map(const struct fh_zone *zone, char map[FH_VIEW_GLYPHS_MAX + 1])
-{
-    struct fh_heap_stats heap;
-    uint64_t pages, group = 1, glyphs = 0;
-
-    fh_heap_stats(&zone->heap, &heap);
-    pages = map_end(zone, heap.space.break_pages);
-    while (pages > group * FH_VIEW_GLYPHS_MAX)
-        group *= 2;
-    for (uint64_t first = 0; first < pages; first += group)
-        map[glyphs++] = map_glyph(zone, first, first + group < pages ? first + group : pages);
-    map[glyphs] = 0;
-    return group;
-}
-
 static json_t *pages_part(const struct fh_zone *zone)
 {
-    char map[FH_VIEW_GLYPHS_MAX + 1];
+    struct fh_page_map map;
     json_t *one = json_object();
 
+    fh_page_map_draw(&map, zone);
     put(one, "zone", zone->opts.index);
-    put(one, "pages_per_glyph", fh_view_page_map(zone, map));
-    put_text(one, "map", map);
+    put(one, "pages_per_glyph", map.pages_per_glyph);
+    put_text(one, "map", map.glyphs);
+    for (unsigned state = 0; state < FH_PAGE_MAP_STATES; state++)
+        put(one, fh_page_map_states[state], map.pages[state]);
     return one;
 }
 

@@ -21,8 +21,6 @@ struct fh_view_answer {
     void *json; /* a json_t array or object; NULL for views made of figures alone */
 };
 
-enum { FH_VIEW_GLYPHS_MAX = 4096 };
-
 /* On the zone's thread. `counters` is what the zone's thread counted so far. */
 struct fh_view_answer *fh_view_answer_create(const char *view, const struct fh_zone *,
                                              const struct fh_counters *counters);
@@ -31,9 +29,5 @@ void fh_view_answer_destroy(struct fh_view_answer *);
 /* The document of a view from the answers of all zones, some of which may be NULL. */
 char *fh_view_render(const char *view, const struct fh_node_figures *, const struct fh_config *,
                      struct fh_view_answer *const *answers, uint32_t count);
-
-/* One glyph per group of pages below the break, arenas and segments alike: the commonest state of
- * each; '!' when any page failed. Returns how many pages a glyph stands for. */
-uint64_t fh_view_page_map(const struct fh_zone *, char map[FH_VIEW_GLYPHS_MAX + 1]);
 
 #endif

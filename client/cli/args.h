@@ -42,6 +42,7 @@
     X(HEX, "hex", 0, false)                                                                        \
     X(COUNT, "count", 'c', true)                                                                   \
     X(ZONE, "zone", 0, true)                                                                       \
+    X(MAP, "map", 0, false)                                                                        \
     X(CACHE, "cache", 0, true)                                                                     \
     X(ALIGN, "align", 0, true)                                                                     \
     X(INITIAL, "initial", 0, true)                                                                 \

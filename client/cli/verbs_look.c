@@ -39,11 +39,33 @@ static const char *text_at(const json_t *document, const char *key)
     return text != NULL ? text : "?";
 }
 
-static bool zone_is_wanted(const struct fh_args *args, const json_t *zone)
+/* Leaves in the list under `key` what is of the wanted zone; all of it when none was named. */
+static bool zone_select(json_t *document, const char *key, const struct fh_args *args)
 {
-    const char *text = args->value[FH_ARG_ZONE];
+    json_t *list = json_object_get(document, key);
+    uint64_t zone;
 
-    return text == NULL || strtoull(text, NULL, 10) == number_at(zone, "zone");
+    if (!fh_args_number(args, FH_ARG_ZONE, &zone))
+        return false;
+    for (size_t i = json_array_size(list); args->value[FH_ARG_ZONE] != NULL && i-- > 0;)
+        if (number_at(json_array_get(list, i), "zone") != zone)
+            (void)json_array_remove(list, i);
+    return true;
+}
+
+/* The document of a view that lists by zone; NULL after an error was told, the exit code in *code.
+ */
+static json_t *zones_fetch(struct fh_tool *tool, const struct fh_args *args, const char *view,
+                           const char *key, int *code)
+{
+    json_t *document = fh_document_fetch(tool, view, code);
+
+    if (document != NULL && !zone_select(document, key, args)) {
+        json_decref(document);
+        *code = FH_EXIT_USAGE;
+        return NULL;
+    }
+    return document;
 }
 
 static double percent(uint64_t part, uint64_t whole)
@@ -265,15 +287,13 @@ static int verb_zones(struct fh_tool *tool, const struct fh_args *args)
     size_t i;
     int code;
 
-    if ((document = fh_document_fetch(tool, "zones", &code)) == NULL)
+    if ((document = zones_fetch(tool, args, "zones", "zones", &code)) == NULL)
         return code;
     if (tool->json)
         return fh_tool_json(tool, document);
     fh_table_init(&table, columns, sizeof(columns) / sizeof(columns[0]));
     json_array_foreach(json_object_get(document, "zones"), i, zone)
     {
-        if (!zone_is_wanted(args, zone))
-            continue;
         fh_table_cell(&table, "%" PRIu64, number_at(zone, "zone"));
         cell_size(tool, &table, number_at(zone, "frames_total") * 4096);
         fh_table_cell(&table, "%.1f",
@@ -305,7 +325,7 @@ static int verb_slabs(struct fh_tool *tool, const struct fh_args *args)
     size_t i;
     int code;
 
-    if ((document = fh_document_fetch(tool, "slabs", &code)) == NULL)
+    if ((document = zones_fetch(tool, args, "slabs", "caches", &code)) == NULL)
         return code;
     if (tool->json)
         return fh_tool_json(tool, document);
@@ -315,8 +335,6 @@ static int verb_slabs(struct fh_tool *tool, const struct fh_args *args)
         uint64_t used = number_at(cache, "used"), unused = number_at(cache, "free");
         uint64_t pages = number_at(cache, "pages"), resident = number_at(cache, "resident_pages");
 
-        if (!zone_is_wanted(args, cache))
-            continue;
         fh_table_cell(&table, "%" PRIu64, number_at(cache, "zone"));
         fh_table_cell(&table, "%s", cache_name(cache));
         fh_table_cell(&table, "%" PRIu64, number_at(cache, "size"));
@@ -374,15 +392,13 @@ static int verb_buddy(struct fh_tool *tool, const struct fh_args *args)
     size_t i;
     int code;
 
-    if ((document = fh_document_fetch(tool, "buddy", &code)) == NULL)
+    if ((document = zones_fetch(tool, args, "buddy", "zones", &code)) == NULL)
         return code;
     if (tool->json)
         return fh_tool_json(tool, document);
     fh_table_init(&table, columns, sizeof(columns) / sizeof(columns[0]));
     json_array_foreach(json_object_get(document, "zones"), i, zone)
     {
-        if (!zone_is_wanted(args, zone))
-            continue;
         if (!tool->plain)
             buddy_zone_print(zone);
         buddy_classes(tool, zone, &table);
@@ -414,26 +430,61 @@ static void map_print(const json_t *zone, bool plain)
     }
 }
 
-static int verb_pages(struct fh_tool *tool, const struct fh_args *args)
+static int maps_print(struct fh_tool *tool, json_t *document)
 {
-    json_t *document, *zone;
+    json_t *zone;
     size_t i;
-    int code;
 
-    if ((document = fh_document_fetch(tool, "pages", &code)) == NULL)
-        return code;
-    if (tool->json)
-        return fh_tool_json(tool, document);
     if (!tool->plain)
         puts(". nothing   # dirty   = clean, slot kept   F dirty file   f clean file   s in swap   "
              "d in its file   r reading   ! failed");
     json_array_foreach(json_object_get(document, "zones"), i, zone)
     {
-        if (zone_is_wanted(args, zone))
-            map_print(zone, tool->plain);
+        map_print(zone, tool->plain);
     }
     json_decref(document);
     return FH_EXIT_OK;
+}
+
+static int pages_print(struct fh_tool *tool, json_t *document)
+{
+    static const struct fh_column columns[] = {
+        {"ZONE", true},       {"PAGES", true},      {"DIRTY", true},  {"CLEAN", true},
+        {"FILE DIRTY", true}, {"FILE CLEAN", true}, {"SWAP", true},   {"FILE", true},
+        {"READING", true},    {"FAILED", true},     {"NOTHING", true}};
+    static const char *const states[] = {"dirty", "clean",   "file_dirty", "file_clean", "swap",
+                                         "file",  "reading", "failed",     "nothing"};
+    enum { STATES = sizeof(states) / sizeof(states[0]) };
+    struct fh_table table;
+    json_t *zone;
+    size_t i;
+
+    fh_table_init(&table, columns, sizeof(columns) / sizeof(columns[0]));
+    json_array_foreach(json_object_get(document, "zones"), i, zone)
+    {
+        uint64_t all = 0;
+
+        for (int s = 0; s < STATES; s++)
+            all += number_at(zone, states[s]);
+        fh_table_cell(&table, "%" PRIu64, number_at(zone, "zone"));
+        cell_count(tool, &table, all);
+        for (int s = 0; s < STATES; s++)
+            cell_count(tool, &table, number_at(zone, states[s]));
+    }
+    return table_end(tool, &table, document);
+}
+
+static int verb_pages(struct fh_tool *tool, const struct fh_args *args)
+{
+    json_t *document;
+    int code;
+
+    if ((document = zones_fetch(tool, args, "pages", "zones", &code)) == NULL)
+        return code;
+    if (tool->json)
+        return fh_tool_json(tool, document);
+    return args->value[FH_ARG_MAP] != NULL ? maps_print(tool, document)
+                                           : pages_print(tool, document);
 }
 
 const struct fh_verb fh_verbs_look[] = {
@@ -444,6 +495,7 @@ const struct fh_verb fh_verbs_look[] = {
      verb_slabs},
     {"buddy", "[--zone N]", "free blocks of the spaces by class", FH_ARG_BIT(ZONE), 0, 0,
      verb_buddy},
-    {"pages", "[--zone N]", "a map of the pages' states", FH_ARG_BIT(ZONE), 0, 0, verb_pages},
+    {"pages", "[--map] [--zone N]", "pages in use by state; --map draws them, a glyph per group",
+     FH_ARG_BIT(ZONE) | FH_ARG_BIT(MAP), 0, 0, verb_pages},
     {.name = NULL},
 };

@@ -294,6 +294,31 @@ Test(cli, views_are_shown_to_people_and_to_programs)
     cr_assert_eq(atoi(out), 1);
 }
 
+Test(cli, pages_are_counted_in_a_table_and_drawn_on_a_map)
+{
+    json_t *d, *list;
+
+    EXPECT(0, "head -c 100000 /dev/urandom | $FARHEAP put x && $FARHEAP alloc 1MiB >handle");
+    EXPECT(0, "$FARHEAP pages");
+    cr_assert_not_null(strstr(out, "NOTHING"), "%s", out);
+    cr_assert_null(strchr(out, '#'), "a table: %s", out);
+    EXPECT(0, "$FARHEAP pages --plain | awk -F'\t' '{ n += $3 } END { print n }'");
+    cr_assert_eq(atoi(out), (100000 + 4095) / 4096, "%s", out);
+    EXPECT(0, "$FARHEAP pages --map");
+    cr_assert_not_null(strstr(out, "! failed"), "%s", out);
+    cr_assert_not_null(strstr(out, "########"), "%s", out);
+    EXPECT(0, "$FARHEAP pages --map --zone 1 --plain | cut -f 1");
+    cr_assert_str_eq(out, "1\n");
+    EXPECT(0, "$FARHEAP pages --map --zone 1 --json");
+    d = document("farheap-pages/1");
+    list = json_object_get(d, "zones");
+    cr_assert_eq(json_array_size(list), 1u, "%s", out);
+    cr_assert_eq(json_integer_value(json_object_get(json_array_get(list, 0), "zone")), 1);
+    json_decref(d);
+    EXPECT(2, "$FARHEAP pages --zone x");
+    EXPECT(2, "$FARHEAP zones --map");
+}
+
 Test(cli, ping_and_version)
 {
     EXPECT(0, "$FARHEAP ping -q");

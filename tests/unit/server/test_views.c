@@ -7,6 +7,7 @@
 
 #include "alloc/io.h"
 #include "server/metrics.h"
+#include "server/page_map.h"
 #include "server/session.h"
 #include "server/views.h"
 
@@ -200,14 +201,19 @@ Test(views, a_typed_cache_has_a_row_with_its_name)
 
 Test(views, the_map_shows_the_written_pages)
 {
-    char map[FH_VIEW_GLYPHS_MAX + 1];
+    struct fh_page_map map;
     unsigned dirty = 0;
 
-    cr_assert_eq(fh_view_page_map(&zone, map), 1u);
-    for (const char *glyph = map; *glyph; glyph++)
+    fh_page_map_draw(&map, &zone);
+    cr_assert_eq(map.pages_per_glyph, 1u);
+    for (const char *glyph = map.glyphs; *glyph; glyph++)
         dirty += *glyph == '#';
     cr_assert_eq(dirty, 2u);
-    cr_assert(strstr(map, "##"));
+    cr_assert(strstr(map.glyphs, "##"));
+    cr_assert_eq(map.pages[FH_PAGE_MAP_DIRTY], 2u);
+    for (unsigned state = FH_PAGE_MAP_CLEAN; state < FH_PAGE_MAP_STATES; state++)
+        cr_assert_eq(map.pages[state], 0u, "%s", fh_page_map_states[state]);
+    cr_assert_geq(map.pages[FH_PAGE_MAP_NOTHING], BIG / 4096 - 2);
 }
 
 Test(views, config_tells_each_key_and_its_origin)
