@@ -42,10 +42,23 @@ no_leftovers() {
 # Every local link of the documents leads somewhere.
 links_lead_somewhere() {
     local document link status=0
-    for document in README.md docs/*.md; do
+    for document in README.md alloc/README.md docs/*.md; do
         while read -r link; do
             [[ -e $(dirname "$document")/$link ]] || { echo "$document: $link is not there"; status=1; }
         done < <(grep -oE '\]\([^)#:]+\)' "$document" | sed 's/^](//; s/)$//')
+    done
+    return $status
+}
+
+# A link whose text is a name in backticks leads to the file that defines the function of that name.
+links_name_functions() {
+    local document name file status=0
+    for document in README.md alloc/README.md docs/*.md; do
+        # shellcheck disable=SC2016 # the backticks are the document's
+        while read -r name file; do
+            grep -qE "^[a-z].*\\b$name\\(" "$(dirname "$document")/$file" 2>/dev/null ||
+                { echo "$document: $file defines no function $name"; status=1; }
+        done < <(grep -oE '\[`[a-z_0-9]+`\]\([^)#]+\.[ch]\)' "$document" | sed -E 's/^\[`([^`]*)`\]\(([^)]*)\)$/\1 \2/')
     done
     return $status
 }
@@ -57,6 +70,7 @@ check "shell scripts" shell_scripts
 check "static analysis" analysed
 check "leftovers" no_leftovers
 check "links of the documents" links_lead_somewhere
+check "functions that the documents link to" links_name_functions
 tests/style/sizes.sh
 echo "$passed passed, $failed failed, 0 skipped"
 [[ $failed = 0 ]]
