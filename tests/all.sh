@@ -60,7 +60,25 @@ coverage() {
                 "$root/build/coverage/$folder.txt"
         fi
     done
+    if coverage_of_allocators; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
     echo "$passed passed, $failed failed, 0 skipped"
+}
+
+# The allocators each reach a floor of lines and of branches. A branch into a failed assertion is none, nor one that
+# the compiler made and nothing reaches.
+coverage_of_allocators() {
+    local lines=95 branches=90 list=$root/build/coverage/allocators.csv
+    timeout 120 gcovr --root "$root" --csv --exclude-unreachable-branches --exclude-branches-by-pattern '.*FH_ASSERT.*' \
+        --filter 'alloc/(buddy|buddy_systems|space|slab[a-z_]*|heap|reap|frame_runs)\.c$' --filter 'alloc/bitset\.h$' \
+        "$root/build/coverage" >"$list" 2>"$root/build/coverage/gcovr.log" || tail -n 5 "$root/build/coverage/gcovr.log"
+    awk -F, -v lines=$lines -v branches=$branches '
+        NR == 1 { next }
+        { rows++; total += $5; taken += $6 }
+        $4 * 100 < lines || ($5 > 0 && $7 * 100 < branches) {
+            printf "    %s %.1f%% of lines, %.1f%% of branches\n", $1, $4 * 100, $7 * 100; low = 1 }
+        END {
+            printf "coverage of the allocators: %.1f%% of branches (each file at least %d%%, of lines %d%%)\n", 100 * taken / total, branches, lines
+            exit low || rows < 8 }' "$list"
 }
 
 # The tests that count for coverage, as CMake names them: those of engine and wire, without a server.

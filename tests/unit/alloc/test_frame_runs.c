@@ -112,11 +112,61 @@ Test(frame_runs, a_random_walk_agrees_with_an_array)
     }
 }
 
+static bool runs_have(uint32_t frame)
+{
+    for (uint32_t k = 0; k < FH_FRAME_ORDERS; k++)
+        if (fh_bitset_has(&runs.free[k], frame >> k))
+            return true;
+    return false;
+}
+
+Test(frame_runs, any_range_is_added_and_removed_and_nothing_else)
+{
+    enum { TOTAL = 701, STEPS = 3000 };
+    struct rng g = rng_from_env("frame ranges");
+    bool is_free[TOTAL];
+
+    open_runs(TOTAL);
+    for (uint32_t i = 0; i < TOTAL; i++)
+        is_free[i] = true;
+    for (uint32_t step = 0; step < STEPS; step++) {
+        uint32_t first = (uint32_t)rng_below(&g, TOTAL), expected = 0;
+        uint32_t end = (uint32_t)rng_between(&g, first, TOTAL), i = first;
+        if (rng_percent(&g, 50)) {
+            for (; i < end; i++)
+                expected += is_free[i];
+            cr_assert_eq(fh_frame_runs_remove(&runs, first, end - first), expected);
+            for (i = first; i < end; i++)
+                is_free[i] = false;
+        } else { /* what is added is not free yet: up to the first that is */
+            while (i < end && !is_free[i])
+                is_free[i++] = true;
+            fh_frame_runs_add(&runs, first, i - first);
+        }
+        for (i = 0; i < TOTAL; i++)
+            cr_assert_eq(runs_have(i), is_free[i], "frame %u after step %u", i, step);
+        cr_assert(fh_frame_runs_check(&runs, stderr));
+    }
+}
+
 Test(frame_runs, no_memory_is_told)
 {
     mem.fail_at = mem.calls + 1;
     cr_assert_eq(fh_frame_runs_init(&runs, &mem, 9), -ENOMEM);
     open_runs(9);
+}
+
+Test(frame_runs, check_sees_a_run_beyond_the_end)
+{
+    open_runs(5); /* 4 and 1 */
+    fh_bitset_remove(&runs.free[0], 4);
+    runs.runs[0]--;
+    fh_bitset_add(&runs.free[1], 2); /* frames 4 and 5: there is no 5 [I1] */
+    runs.runs[1]++;
+    cr_assert_not(fh_frame_runs_check(&runs, NULL));
+    fh_bitset_remove(&runs.free[1], 2);
+    runs.runs[1]--;
+    fh_frame_runs_give(&runs, 4);
 }
 
 Test(frame_runs, check_sees_overlap_wrong_counts_and_buddies_apart)

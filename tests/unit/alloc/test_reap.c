@@ -179,6 +179,22 @@ Test(reap, check_sees_counts_of_the_future_and_a_cursor_of_nobody)
     reap.cursor = 0;
 }
 
+Test(reap, dump_tells_whether_it_runs)
+{
+    for (uint32_t t = 0; t < TENANTS; t++)
+        take_and_give(t, 100);
+    for (uint32_t i = 0; i < 2; i++) {
+        char *text;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+        fh_reap_dump(&reap, out);
+        fclose(out);
+        cr_assert_not_null(strstr(text, i == 0 ? "resting" : "running"), "%s", text);
+        free(text);
+        turn_after(0, true);
+    }
+}
+
 /* --- in a zone --- */
 
 static struct zone_rig rig;
