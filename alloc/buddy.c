@@ -89,8 +89,12 @@ static uint64_t class_items(const struct fh_buddy_tables *t, uint32_t class)
 /* Makes a node a free block. */
 static void buddy_put(struct fh_buddy *b, struct node n)
 {
+    uint32_t item = n.start >> b->tables->start_shift[n.class];
+
+    FH_ASSERT(n.start + b->tables->size[n.class] <= b->tables->granules); /* [I1] */
+    FH_ASSERT_DEEP(!fh_bitset_has(&b->free_starts[n.class], item));       /* [I4] */
     b->heads[n.start] = head_of(n);
-    fh_bitset_add(&b->free_starts[n.class], n.start >> b->tables->start_shift[n.class]);
+    fh_bitset_add(&b->free_starts[n.class], item);
     b->free_blocks[n.class]++;
     b->free_classes |= UINT64_C(1) << n.class;
 }
@@ -98,7 +102,11 @@ static void buddy_put(struct fh_buddy *b, struct node n)
 /* A free block ceases to be one; its head is left to the caller. */
 static void buddy_take(struct fh_buddy *b, uint32_t class, uint32_t start)
 {
-    fh_bitset_remove(&b->free_starts[class], start >> b->tables->start_shift[class]);
+    uint32_t item = start >> b->tables->start_shift[class];
+
+    FH_ASSERT_DEEP(fh_bitset_has(&b->free_starts[class], item)); /* [I4] */
+    FH_ASSERT(b->free_blocks[class] > 0);                        /* [I4] */
+    fh_bitset_remove(&b->free_starts[class], item);
     if (--b->free_blocks[class] == 0)
         b->free_classes &= ~(UINT64_C(1) << class);
 }
@@ -116,6 +124,7 @@ static void buddy_lay_out_books(struct fh_buddy *b)
         fh_bitset_init(&b->free_starts[c], words, class_items(b->tables, c));
         words += fh_bitset_words(class_items(b->tables, c));
     }
+    FH_ASSERT((char *)words == (char *)b->books + b->books_size);
 }
 
 int fh_buddy_init(struct fh_buddy *b, const struct fh_buddy_tables *t, struct fh_mem *mem)
@@ -164,6 +173,7 @@ static uint32_t child_toward(const struct fh_buddy_tables *t, uint32_t d, uint32
 static struct node buddy_split(struct fh_buddy *b, struct node n, uint32_t keep)
 {
     const struct fh_buddy_tables *t = b->tables;
+    FH_ASSERT(keep < t->children[n.class]);
     for (uint32_t i = 0; i < t->children[n.class]; i++)
         if (i != keep)
             buddy_put(b, node_child(t, n, i));
@@ -216,6 +226,7 @@ int fh_buddy_alloc(struct fh_buddy *b, uint32_t size, struct fh_buddy_block *out
     struct node n = buddy_carve(b, source, c);
     uint32_t granules = b->tables->size[n.class];
     FH_ASSERT(granules >= size);
+    FH_ASSERT(b->used + granules <= b->tables->granules); /* [I5] */
     b->heads[n.start] = head_of(n) | HEAD_USED;
     b->used += granules;
     b->used_blocks[n.class]++;

@@ -32,12 +32,15 @@ static uint64_t order_items(uint32_t total, uint32_t order)
 
 static void runs_add(struct fh_frame_runs *r, uint32_t order, uint64_t item)
 {
+    FH_ASSERT(!fh_bitset_has(&r->free[order], item)); /* [I1] */
     fh_bitset_add(&r->free[order], item);
     r->runs[order]++;
 }
 
 static void runs_remove(struct fh_frame_runs *r, uint32_t order, uint64_t item)
 {
+    FH_ASSERT(fh_bitset_has(&r->free[order], item)); /* [I2] */
+    FH_ASSERT(r->runs[order] > 0);                   /* [I2] */
     fh_bitset_remove(&r->free[order], item);
     r->runs[order]--;
 }
@@ -91,6 +94,7 @@ static uint32_t runs_best_order(const struct fh_frame_runs *r, uint32_t order)
 
 uint32_t fh_frame_runs_take(struct fh_frame_runs *r, uint32_t order, uint32_t *first)
 {
+    FH_ASSERT(order < FH_FRAME_ORDERS);
     uint32_t k = runs_best_order(r, order);
 
     if (k == FH_FRAME_ORDERS)
@@ -128,6 +132,7 @@ void fh_frame_runs_add(struct fh_frame_runs *r, uint32_t first, uint32_t count)
 {
     uint32_t end = first + count;
 
+    FH_ASSERT(first <= end);
     FH_ASSERT(end <= r->span);
     for (uint32_t frame = first; frame < end;) {
         uint32_t order = order_at(frame, end);
@@ -166,6 +171,7 @@ uint32_t fh_frame_runs_remove(struct fh_frame_runs *r, uint32_t first, uint32_t 
     uint32_t end = first + count;
     uint32_t removed = 0;
 
+    FH_ASSERT(first <= end);
     FH_ASSERT(end <= r->span);
     for (uint32_t frame = first; frame < end;) {
         uint32_t k = runs_order_of(r, frame);

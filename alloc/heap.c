@@ -39,6 +39,8 @@ void fh_heap_fini(struct fh_heap *h)
 
 static struct fh_heap_block block_of_space(const struct fh_space_block *b)
 {
+    FH_ASSERT(b->mark > 0); /* 0 is no block's */
+    FH_ASSERT(!(b->mark & FH_SPACE_SLAB));
     return (struct fh_heap_block){.addr = fh_addr_of_page(b->first),
                                   .room_bytes = b->pages << FH_PAGE_SHIFT,
                                   .tag = b->mark - 1};
@@ -105,6 +107,7 @@ int fh_heap_free(struct fh_heap *h, struct fh_addr addr)
     else if (mark != 0 && fh_addr_in_page(addr) == 0)
         rc = fh_space_free(&h->space, fh_page_of_addr(addr));
     h->frees += rc == 0;
+    FH_ASSERT(h->frees <= h->allocs); /* [I2] */
     return rc;
 }
 

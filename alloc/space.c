@@ -165,6 +165,7 @@ void fh_space_fini(struct fh_space *s)
 /* Keeps break and hint true after entries from `index` came into use. */
 static void space_grow(struct fh_space *s, uint32_t index, uint32_t count)
 {
+    FH_ASSERT(index + count <= FH_SPACE_ARENAS);
     s->brk = (uint32_t)fh_max_u64(s->brk, index + count);
     if (s->unused_hint == index)
         s->unused_hint = index + count;
@@ -173,6 +174,8 @@ static void space_grow(struct fh_space *s, uint32_t index, uint32_t count)
 /* The same after entries from `index` fell out of use. */
 static void space_shrink(struct fh_space *s, uint32_t index)
 {
+    FH_ASSERT(index < s->brk);         /* [I2] */
+    FH_ASSERT(s->entries[index] == 0); /* else there is nothing to shrink */
     s->unused_hint = (uint32_t)fh_min_u64(s->unused_hint, index);
     while (s->brk > 0 && s->entries[s->brk - 1] == 0)
         s->brk--;
@@ -199,6 +202,8 @@ static int space_open_arena(struct fh_space *s, struct fh_arena **out)
     int rc = arena_create(s, index, out);
     if (rc != 0)
         return rc;
+    FH_ASSERT(s->entries[index] == 0);                        /* [I1] */
+    FH_ASSERT(((uintptr_t)*out & ENTRY_BITS) == ENTRY_ARENA); /* a pointer tells itself apart */
     s->entries[index] = (uintptr_t)*out;
     s->free_classes[index] = (*out)->buddy.free_classes;
     s->arenas++;
@@ -209,7 +214,12 @@ static int space_open_arena(struct fh_space *s, struct fh_arena **out)
 
 static void space_close_arena(struct fh_space *s, uint32_t index)
 {
-    arena_destroy(s, entry_arena(s->entries[index]));
+    struct fh_arena *a = entry_arena(s->entries[index]);
+
+    FH_ASSERT(a != NULL);
+    FH_ASSERT(a->buddy.used == 0);
+    FH_ASSERT(s->arenas > 0); /* [I4] */
+    arena_destroy(s, a);
     s->entries[index] = 0;
     s->free_classes[index] = 0;
     s->arenas--;
@@ -239,6 +249,7 @@ static int space_alloc_block(struct fh_space *s, uint32_t pages, uint32_t mark,
     s->free_classes[a->index] = a->buddy.free_classes;
     if (s->spare == a->index)
         s->spare = FH_SPACE_ARENAS;
+    FH_ASSERT(a->marks[block.start] == 0); /* [I5] */
     a->marks[block.start] = mark;
     *out = (struct fh_space_block){
         .first = page_of(a->index, block.start), .pages = block.size, .mark = mark};
@@ -310,6 +321,7 @@ static int space_free_block(struct fh_space *s, struct fh_arena *a, uint32_t sta
     uint32_t size = fh_buddy_size_at(&a->buddy, start);
     if (size == 0)
         return -EFAULT;
+    FH_ASSERT(a->marks[start] != 0); /* [I5] */
     uint32_t marked = a->marks[start] & FH_SPACE_SLAB ? size : 1;
     for (uint32_t i = 0; i < marked; i++)
         a->marks[start + i] = 0;
