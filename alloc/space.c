@@ -23,6 +23,7 @@
  *   [I5] the first page of each block in use has its mark; other pages have the mark of their slab
  *        or none
  *   [I6] spare is the only arena without a block in use
+ *   [I7] blocks in use of an arena end at its `high` at the latest
  */
 #include "space.h"
 
@@ -36,6 +37,7 @@ struct fh_arena {
     struct fh_buddy buddy;
     uint32_t *marks; /* by page [I5] */
     uint32_t index;
+    uint32_t high; /* no block ever ended beyond this page: so far its books were touched [I7] */
 };
 
 enum { ENTRY_ARENA = 0, ENTRY_FIRST = 1, ENTRY_PART = 2, ENTRY_BITS = 3 };
@@ -251,6 +253,7 @@ static int space_alloc_block(struct fh_space *s, uint32_t pages, uint32_t mark,
         s->spare = FH_SPACE_ARENAS;
     FH_ASSERT(a->marks[block.start] == 0); /* [I5] */
     a->marks[block.start] = mark;
+    a->high = (uint32_t)fh_max_u64(a->high, block.start + block.size);
     *out = (struct fh_space_block){
         .first = page_of(a->index, block.start), .pages = block.size, .mark = mark};
     return 0;
@@ -408,12 +411,19 @@ void fh_space_trim(struct fh_space *s)
         space_close_arena(s, spare);
 }
 
+static uint64_t arena_book_bytes(const struct fh_arena *a)
+{
+    uint64_t whole = a->buddy.books_size + MARKS_SIZE;
+    return sizeof(*a) + fh_align_up(whole * a->high / a->buddy.tables->granules, FH_PAGE_SIZE);
+}
+
 static void stats_add_arena(struct fh_space_stats *out, const struct fh_arena *a)
 {
     const struct fh_buddy *b = &a->buddy;
     out->arenas_open++;
     out->used_pages += b->used;
     out->free_pages += b->tables->granules - b->used;
+    out->book_bytes += arena_book_bytes(a);
     if (b->free_classes)
         out->largest_free_pages =
             fh_max_u64(out->largest_free_pages, b->tables->size[fh_log2_floor(b->free_classes)]);
@@ -461,6 +471,9 @@ static void check_marks_of_block(struct recount *k, const struct fh_arena *a,
                                  struct fh_buddy_block block)
 {
     uint32_t mark = block.used ? a->marks[block.start] : 0;
+    if (block.used && block.start + block.size > a->high)
+        fh_report(&k->r, "[I7] arena %u: the block at %u ends beyond %u", a->index, block.start,
+                  a->high);
     if (block.used && mark == 0)
         fh_report(&k->r, "[I5] arena %u: no mark on the block at %u", a->index, block.start);
     for (uint32_t i = block.used ? 1 : 0; i < block.size; i++) {

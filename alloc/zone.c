@@ -588,13 +588,15 @@ static uint64_t zone_metadata_bytes(const struct fh_zone *z)
     struct fh_objects_stats objects;
     struct fh_directory_stats directory;
     struct fh_extras_stats extras;
+    struct fh_space_stats space;
 
+    fh_space_stats(&z->heap.space, &space);
     fh_pagetable_stats(&z->pager.table, &table);
     fh_objects_stats(&z->objects, &objects);
     fh_directory_stats(&z->directory, &directory);
     fh_extras_stats(&z->extras, &extras);
     return table.bytes + objects.book_bytes + directory.book_bytes + extras.book_bytes +
-           z->caches.bytes +
+           space.book_bytes + z->caches.bytes +
            (uint64_t)(z->pager.frames.total + z->pager.frames.leaving) *
                sizeof(struct fh_frame_record) +
            z->pager.swap.slots.stats.used * sizeof(struct fh_slot_record);

@@ -293,6 +293,7 @@ Test(space, marks_beyond_a_block_are_a_programmer_error, .signal = SIGABRT)
 struct arena_head {
     struct fh_buddy buddy;
     uint32_t *marks;
+    uint32_t index, high;
 };
 
 static struct arena_head *first_arena(void)
@@ -385,6 +386,28 @@ Test(space, check_sees_an_empty_arena_that_is_not_the_spare)
     take(1);
     s.spare = 0;
     cr_assert(check_names("[I6]"));
+}
+
+Test(space, check_sees_a_block_beyond_what_was_ever_used)
+{
+    take(2);
+    first_arena()->high = 1;
+    cr_assert(check_names("[I7]"));
+}
+
+Test(space, books_are_counted_as_far_as_they_were_used)
+{
+    uint64_t page = take(1);
+    uint64_t few = stats().book_bytes;
+    cr_assert_geq(few, 4096u);
+    cr_assert_leq(few, 8u * 4096);
+    take(FH_ARENA_PAGES / 4);
+    uint64_t many = stats().book_bytes;
+    cr_assert_geq(many, few + FH_ARENA_PAGES / 4 * 6);
+    cr_assert_eq(give(page), 0);
+    cr_assert_eq(stats().book_bytes, many, "what was touched stays");
+    take(FH_ARENA_PAGES + 1);
+    cr_assert_eq(stats().book_bytes, many, "a segment has none");
 }
 
 Test(space, check_sees_a_block_without_a_mark)
