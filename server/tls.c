@@ -12,6 +12,8 @@
 #include "tls.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -216,13 +218,17 @@ static size_t tls_gather(struct fh_tls *t, const struct iovec *iov, uint32_t cou
     return t->size - before;
 }
 
-ssize_t fh_tls_send(struct fh_tls *t, const struct iovec *iov, uint32_t count)
+/* While it is on, the records of one send go out in full packets. Not every socket is TCP. */
+static void tls_cork(const struct fh_tls *t, int on)
+{
+    (void)setsockopt(SSL_get_fd(t->ssl), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
+static ssize_t tls_send_records(struct fh_tls *t, const struct iovec *iov, uint32_t count)
 {
     size_t taken = 0;
     int rc;
 
-    if (!t->record && !(t->record = malloc(FH_TLS_RECORD_SIZE)))
-        return -ENOMEM;
     while ((rc = tls_send_record(t)) == 0) {
         size_t part = tls_gather(t, iov, count, taken);
         if (part == 0)
@@ -230,6 +236,22 @@ ssize_t fh_tls_send(struct fh_tls *t, const struct iovec *iov, uint32_t count)
         taken += part;
     }
     return rc == -EAGAIN && taken > 0 ? (ssize_t)taken : rc;
+}
+
+ssize_t fh_tls_send(struct fh_tls *t, const struct iovec *iov, uint32_t count)
+{
+    size_t size = t->size - t->sent;
+
+    if (!t->record && !(t->record = malloc(FH_TLS_RECORD_SIZE)))
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        size += iov[i].iov_len;
+    if (size <= FH_TLS_RECORD_SIZE)
+        return tls_send_records(t, iov, count);
+    tls_cork(t, 1);
+    ssize_t rc = tls_send_records(t, iov, count);
+    tls_cork(t, 0);
+    return rc;
 }
 
 bool fh_tls_has_pending(const struct fh_tls *t)
