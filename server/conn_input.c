@@ -1,8 +1,8 @@
 /*
  * Theory.  A turn receives once, as much as has arrived, into a buffer that all connections of the
  * zone share, and answers as many whole requests as that holds, up to a budget. Only what is left
- * over of an unfinished request is kept, in a buffer of the connection's own, and what follows is
- * received behind it.
+ * over of an unfinished request is kept, in a buffer of the connection's own; what follows is
+ * received behind it, and what follows that again into the shared one, in one call.
  *
  *   socket -> scratch | input -> [prefix][head][body] -> ops -> outq
  *                  \-> body longer than FH_WRITE_MAX: received straight into frames
@@ -19,6 +19,8 @@
 #include <sys/socket.h>
 
 #include "proto/frame.h"
+
+enum { INPUT_LARGE = 32 * 1024, INPUT_BEHIND_LARGE = 16 * 1024 };
 
 /* --- input --- */
 
@@ -66,6 +68,18 @@ static bool input_keep(struct fh_conn *c, const uint8_t *bytes, uint32_t size, u
         return false;
     memcpy(c->input, bytes, size);
     c->input_end = size;
+    return true;
+}
+
+/* Puts what came behind what is kept. */
+static bool input_append(struct fh_conn *c, const uint8_t *bytes, uint32_t size)
+{
+    if (size == 0)
+        return true;
+    if (!input_make_room(c, input_size(c) + size))
+        return false;
+    memcpy(c->input + c->input_end, bytes, size);
+    c->input_end += size;
     return true;
 }
 
@@ -300,21 +314,61 @@ static bool conn_turn_input(struct fh_conn *c, struct conn_parse *p)
     return p->need > 0;
 }
 
-/* Receives into the shared buffer, or behind what is kept, and answers. */
-static void conn_turn_receive(struct fh_conn *c, struct conn_parse *p)
+/* Answers what the shared buffer holds; the rest is kept. */
+static void conn_turn_scratch(struct fh_conn *c, struct conn_parse *p, uint32_t size)
 {
-    if (c->input) {
-        c->input_end += conn_fill(c, c->input + c->input_end, c->input_cap - c->input_end);
-        conn_turn_input(c, p);
+    if (size == 0)
         return;
-    }
     p->at = c->conns->scratch;
-    p->left = conn_fill(c, c->conns->scratch, FH_CONN_SCRATCH_SIZE);
-    if (p->left == 0)
-        return;
+    p->left = size;
     conn_parse_run(c, p);
     if (!input_keep(c, p->at, p->left, p->need))
         fh_conn_close(c, FH_CLOSE_MEMORY);
+}
+
+/*
+ * Receives behind what is kept, and with the same call into the shared buffer what follows it: else
+ * a frame that lacks few bytes would cost a call for them alone. Behind a large frame little is
+ * taken, since most likely it is the beginning of another one, which has to be copied.
+ */
+static void conn_receive_through(struct fh_conn *c, struct conn_parse *p)
+{
+    uint32_t room = c->input_cap - c->input_end;
+    uint32_t more = c->input_cap > INPUT_LARGE ? INPUT_BEHIND_LARGE : FH_CONN_SCRATCH_SIZE;
+    struct iovec iov[] = {{.iov_base = c->input + c->input_end, .iov_len = room},
+                          {.iov_base = c->conns->scratch, .iov_len = more}};
+    ssize_t got = readv(c->fd, iov, 2);
+
+    if (got <= 0) {
+        conn_recv_failed(c, got == 0 ? 0 : errno == EINTR ? -EAGAIN : -errno);
+        got = 0;
+    }
+    c->readable = got == (ssize_t)room + (ssize_t)more;
+    conn_note_received(c, (size_t)got);
+    uint32_t behind = (size_t)got > room ? (uint32_t)got - room : 0;
+    c->input_end += (uint32_t)got - behind;
+    bool wants_more = conn_turn_input(c, p);
+    if (c->closing || behind == 0)
+        return;
+    if (!c->input)
+        conn_turn_scratch(c, p, behind);
+    else if (!input_append(c, c->conns->scratch, behind))
+        fh_conn_close(c, FH_CLOSE_MEMORY);
+    else if (wants_more)
+        conn_turn_input(c, p); /* it may be whole now, and no event will tell */
+}
+
+/* Receives into the shared buffer, or behind what is kept, and answers. */
+static void conn_turn_receive(struct fh_conn *c, struct conn_parse *p)
+{
+    if (!c->input) {
+        conn_turn_scratch(c, p, conn_fill(c, c->conns->scratch, FH_CONN_SCRATCH_SIZE));
+    } else if (c->tls) {
+        c->input_end += conn_fill(c, c->input + c->input_end, c->input_cap - c->input_end);
+        conn_turn_input(c, p);
+    } else {
+        conn_receive_through(c, p);
+    }
 }
 
 void fh_conn_turn_requests(struct fh_conn *c)
