@@ -28,7 +28,7 @@
 enum {
     FH_CONN_PEER_SIZE = 64,
     FH_CONN_TURN_REQUESTS = 64,
-    FH_CONN_SCRATCH_SIZE = 128 * 1024,
+    FH_CONN_SCRATCH_SIZE = 256 * 1024,
     FH_CONN_BODY_STEP = 256 * 1024, /* of a body: gives the frame another frame-timeout */
     FH_CONN_OUTPUT_MS = 30000,      /* output without progress */
 };

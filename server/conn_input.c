@@ -20,8 +20,6 @@
 
 #include "proto/frame.h"
 
-enum { INPUT_LARGE = 32 * 1024, INPUT_BEHIND_LARGE = 16 * 1024 };
-
 /* --- input --- */
 
 static uint32_t input_size(const struct fh_conn *c)
@@ -328,13 +326,13 @@ static void conn_turn_scratch(struct fh_conn *c, struct conn_parse *p, uint32_t 
 
 /*
  * Receives behind what is kept, and with the same call into the shared buffer what follows it: else
- * a frame that lacks few bytes would cost a call for them alone. Behind a large frame little is
- * taken, since most likely it is the beginning of another one, which has to be copied.
+ * a frame that lacks few bytes would cost a call for them alone. As much as fits: to copy the
+ * beginning of a large frame costs less than another call does.
  */
 static void conn_receive_through(struct fh_conn *c, struct conn_parse *p)
 {
     uint32_t room = c->input_cap - c->input_end;
-    uint32_t more = c->input_cap > INPUT_LARGE ? INPUT_BEHIND_LARGE : FH_CONN_SCRATCH_SIZE;
+    uint32_t more = FH_CONN_SCRATCH_SIZE;
     struct iovec iov[] = {{.iov_base = c->input + c->input_end, .iov_len = room},
                           {.iov_base = c->conns->scratch, .iov_len = more}};
     ssize_t got = readv(c->fd, iov, 2);
