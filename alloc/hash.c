@@ -1,5 +1,6 @@
 #include "hash.h"
 
+#include <endian.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -8,14 +9,13 @@ _Static_assert(sizeof(uint64_t) == crypto_shorthash_BYTES, "a hash is one word")
 
 uint64_t fh_hash(const uint8_t key[FH_HASH_KEY_SIZE], uint32_t salt, const void *bytes, size_t size)
 {
-    uint8_t salted[FH_HASH_KEY_SIZE];
+    uint64_t salted[FH_HASH_KEY_SIZE / sizeof(uint64_t)]; /* words: SipHash loads it as such */
     uint8_t digest[crypto_shorthash_BYTES];
     uint64_t hash;
 
     memcpy(salted, key, sizeof(salted));
-    for (uint32_t i = 0; i < sizeof(salt); i++)
-        salted[i] ^= (uint8_t)(salt >> (8 * i));
-    (void)crypto_shorthash(digest, bytes, size, salted); /* it cannot fail */
+    salted[0] ^= htole64(salt);
+    (void)crypto_shorthash(digest, bytes, size, (uint8_t *)salted); /* it cannot fail */
     memcpy(&hash, digest, sizeof(hash));
     return hash;
 }
