@@ -26,6 +26,7 @@ static void walk(const char *name, const struct walk_opts *o)
     zone_walk_fini(w);
     cr_assert_str_empty(w->wrong, "at the end: %s", w->wrong);
     cr_assert_gt(w->parked, 100, "the walk must make requests wait");
+    cr_assert_gt(w->zone.graves.stats.entries, 100, "and give blocks back over turns");
     if (o->frames_max > 0)
         cr_assert_gt(w->zone.pager.budget.frames_moved, 10, "after %llu budgets",
                      (unsigned long long)w->budgets);

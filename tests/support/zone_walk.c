@@ -48,10 +48,12 @@ void zone_walk_init(struct zone_walk *w, uint64_t seed, const struct walk_opts *
                                                  .io = &w->disk->io,
                                                  .random = random_bytes,
                                                  .random_ctx = &w->random,
-                                                 .hold_max = o->hold_max},
+                                                 .hold_max = o->hold_max,
+                                                 .readahead_max = 8},
                           w->now_ms);
     if (rc != 0)
         WRONG(w, "init: %d", rc);
+    w->zone.graves.slice = w->zone.graves.left = 5; /* so that most blocks are freed over turns */
     for (uint32_t i = 0; i < WALK_CALLS; i++)
         w->calls[i].walk = w;
 }
@@ -146,6 +148,7 @@ static uint8_t *object_version(struct walk_object *o, uint64_t size)
 static void object_is(struct walk_object *o, const struct fh_object_view *view)
 {
     o->ref = view->ref;
+    o->ref.stream = 1 + o->ref.addr.v % 3; /* some who read in order, a page or a few at a time */
     o->version = view->version;
 }
 
