@@ -13,13 +13,18 @@
  * file takes no writes any more, and whoever holds its dirty pages keeps them.
  *
  * A page is in one write at a time. Two would reach the disk in any order, and the older bytes
- * could win.
+ * could win. And it is not written while it is read: whoever reads it wants the bytes of the moment
+ * when he asked, and the page may have got others in memory since.
+ *
+ * What a program wrote before the file was opened here, or a write left behind that failed, is in
+ * the page cache and perhaps not on the disk. So a file is not `settled` until a first fdatasync.
  *
  * Invariants
  *   [I1] files lie in the order of their first pages and do not overlap; those that have ended are
  *        in a list, since their pages may be other objects' by now
  *   [I2] `running` is the number of runs in flight and the sync, if one runs
- *   [I3] runs from write to done are in `writing`, no two of them with a page in common
+ *   [I3] runs from write to done are in `writing`, those that are read in `reading`; a page of one
+ *        that is written is in no other
  *   [I4] runs wait for a sync only while one runs
  */
 #include "backing.h"
@@ -115,6 +120,7 @@ int fh_backing_open(struct fh_backing *b, const struct fh_file *like, struct fh_
                           .opens = 1,
                           .backing = b};
     fh_list_init(&f->link);
+    fh_list_init(&f->reading);
     fh_list_init(&f->writing);
     fh_list_init(&f->unsynced);
     fh_list_init(&f->in_sync);
@@ -241,6 +247,7 @@ static void read_end(struct fh_file_run *run)
         }
         run->file->backing->stats.read_pages += run->status[i] == 0;
     }
+    fh_list_remove(&run->using);
     run_end(run);
 }
 
@@ -278,25 +285,33 @@ void fh_backing_read(struct fh_backing *b, struct fh_file_run *run)
 {
     (void)b;
     run_begin(run);
+    fh_list_push_back(&run->file->reading, &run->using);
     memset(run->status, 0, run->count * sizeof(run->status[0]));
     run_submit(run, FH_IO_READ, 0, run->count, read_done);
 }
 
 /* --- write --- */
 
-struct fh_file_run *fh_file_writer(const struct fh_file *f, uint64_t first, uint64_t count)
+static struct fh_file_run *run_among(const struct fh_list *runs, uint64_t first, uint64_t count)
 {
-    for (struct fh_list *l = f->writing.next; l != &f->writing; l = l->next) {
-        struct fh_file_run *run = FH_CONTAINER_OF(l, struct fh_file_run, writing);
+    for (struct fh_list *l = runs->next; l != runs; l = l->next) {
+        struct fh_file_run *run = FH_CONTAINER_OF(l, struct fh_file_run, using);
         if (first < run->first + run->count && run->first < first + count)
             return run;
     }
     return NULL;
 }
 
-bool fh_file_is_writing(const struct fh_file *f, uint64_t first, uint64_t count)
+struct fh_file_run *fh_file_user(const struct fh_file *f, uint64_t first, uint64_t count)
 {
-    return fh_file_writer(f, first, count) != NULL;
+    struct fh_file_run *writer = run_among(&f->writing, first, count);
+
+    return writer ? writer : run_among(&f->reading, first, count);
+}
+
+bool fh_file_is_in_use(const struct fh_file *f, uint64_t first, uint64_t count)
+{
+    return fh_file_user(f, first, count) != NULL;
 }
 
 static void write_end(struct fh_file_run *run, int status)
@@ -306,7 +321,7 @@ static void write_end(struct fh_file_run *run, int status)
     for (uint32_t i = 0; i < run->count; i++)
         run->status[i] = status;
     b->stats.written_pages += status == 0 ? run->count : 0;
-    fh_list_remove(&run->writing);
+    fh_list_remove(&run->using);
     if (run->logged)
         b->journal->forget(b->journal->ctx, run, status);
     run_end(run);
@@ -346,6 +361,7 @@ static void sync_done(struct fh_transfer *t)
         f->error = -EIO;
         list_take_all(&f->unsynced, &later);
     }
+    f->settled = f->settled || t->result == 0;
     sync_end_runs(&covered, t->result != 0 ? -EIO : 0);
     sync_end_runs(&later, -EIO);
     sync_begin(f);
@@ -392,11 +408,11 @@ void fh_backing_write(struct fh_backing *b, struct fh_file_run *run)
 
     FH_ASSERT(f->writable);
     FH_ASSERT(f->error == 0);
-    FH_ASSERT(!fh_file_is_writing(f, run->first, run->count));
+    FH_ASSERT(!fh_file_is_in_use(f, run->first, run->count));
     run_begin(run);
     run_note_sums(run);
     fh_list_init(&run->link);
-    fh_list_push_back(&f->writing, &run->writing);
+    fh_list_push_back(&f->writing, &run->using);
     run->logged = f->journaled;
     if (run->logged)
         b->journal->log(b->journal->ctx, run);
@@ -414,6 +430,21 @@ void fh_backing_logged(struct fh_file_run *run, int status)
     write_end(run, status);
 }
 
+void fh_backing_settle(struct fh_backing *b, struct fh_file_run *run)
+{
+    struct fh_file *f = run->file;
+
+    (void)b;
+    FH_ASSERT(run->count == 0);
+    FH_ASSERT(f->error == 0);
+    f->running++;
+    run->logged = false;
+    fh_list_init(&run->link);
+    fh_list_push_back(&f->writing, &run->using);
+    fh_list_push_back(&f->unsynced, &run->link);
+    sync_begin(f);
+}
+
 /* --- looking inside --- */
 
 void fh_backing_stats(const struct fh_backing *b, struct fh_backing_stats *out)
@@ -422,29 +453,33 @@ void fh_backing_stats(const struct fh_backing *b, struct fh_backing_stats *out)
     out->files = b->count;
 }
 
-static const struct fh_file_run *writing_run(const struct fh_list *link)
+static const struct fh_file_run *run_in(const struct fh_list *link)
 {
     return (const struct fh_file_run *)(const void *)((const char *)link -
-                                                      offsetof(struct fh_file_run, writing));
+                                                      offsetof(struct fh_file_run, using));
 }
 
 static void check_writing(const struct fh_file *f, struct fh_report *r)
 {
-    uint32_t writing = 0;
+    uint32_t writing = 0, reading = 0;
 
+    for (const struct fh_list *l = f->reading.next; l != &f->reading; l = l->next, reading++)
+        if (run_among(&f->writing, run_in(l)->first, run_in(l)->count))
+            fh_report(r, "[I3] file at page %" PRIx64 ": page %" PRIu64 " is read and written",
+                      f->first.v, run_in(l)->first);
     for (const struct fh_list *l = f->writing.next; l != &f->writing; l = l->next) {
-        const struct fh_file_run *one = writing_run(l);
+        const struct fh_file_run *one = run_in(l);
         writing++;
         for (const struct fh_list *k = l->next; k != &f->writing; k = k->next) {
-            const struct fh_file_run *other = writing_run(k);
+            const struct fh_file_run *other = run_in(k);
             if (one->first < other->first + other->count && other->first < one->first + one->count)
                 fh_report(r, "[I3] file at page %" PRIx64 ": page %" PRIu64 " is written twice",
                           f->first.v, one->first > other->first ? one->first : other->first);
         }
     }
-    if (writing + f->sync_running > f->running)
-        fh_report(r, "[I2] file at page %" PRIx64 ": %u runs are written, %u are in flight",
-                  f->first.v, writing, f->running);
+    if (reading + writing + f->sync_running != f->running)
+        fh_report(r, "[I2] file at page %" PRIx64 ": %u runs are read or written, %u are in flight",
+                  f->first.v, reading + writing, f->running);
 }
 
 bool fh_backing_check(const struct fh_backing *b, FILE *why)

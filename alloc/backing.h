@@ -58,11 +58,13 @@ struct fh_file {
     /* below: backing's own */
     struct fh_backing *backing;
     struct fh_list link;     /* among the ended */
+    struct fh_list reading;  /* runs from read to done [I3] */
     struct fh_list writing;  /* runs from write to done [I3] */
     struct fh_list unsynced; /* of them: written, not covered by a sync yet */
     struct fh_list in_sync;  /* of them: covered by the sync that runs */
     struct fh_transfer sync;
     bool sync_running;
+    bool settled; /* an fdatasync covered what was written before it was opened */
 };
 
 /* Consecutive pages of one file on their way. */
@@ -75,10 +77,10 @@ struct fh_file_run {
     void (*done)(struct fh_file_run *); /* from fh_io_reap; the run is the caller's again */
     /* below: backing's own */
     struct fh_transfer transfer;
-    struct fh_list writing; /* in the file's */
-    struct fh_list link;    /* in unsynced or in_sync */
-    uint32_t again;         /* of a read: page being read alone */
-    bool logged;            /* the journal has it */
+    struct fh_list using; /* in the file's reading or writing */
+    struct fh_list link;  /* in unsynced or in_sync */
+    uint32_t again;       /* of a read: page being read alone */
+    bool logged;          /* the journal has it */
 };
 
 /*
@@ -132,13 +134,16 @@ struct fh_file *fh_backing_known(const struct fh_backing *, struct fh_file_id);
 
 /* Reads a run. A page that fails is read once more, alone; then its bytes are zeroed. */
 void fh_backing_read(struct fh_backing *, struct fh_file_run *);
-/* A run that is being written and touches these pages, or NULL. */
-struct fh_file_run *fh_file_writer(const struct fh_file *, uint64_t first, uint64_t count);
-/* Whether there is one: then no other may be written. */
-bool fh_file_is_writing(const struct fh_file *, uint64_t first, uint64_t count);
+/* A run that is being written or read and touches these pages, or NULL. */
+struct fh_file_run *fh_file_user(const struct fh_file *, uint64_t first, uint64_t count);
+/* Whether there is one: then they may not be written. */
+bool fh_file_is_in_use(const struct fh_file *, uint64_t first, uint64_t count);
 /* Writes a run and makes it safe. The file is writable, without error, and these pages of it are
- * not being written. */
+ * not in use. */
 void fh_backing_write(struct fh_backing *, struct fh_file_run *);
+/* A run of no pages, done when an fdatasync that begins now or later says so: then the file is
+ * settled. The file has no error. */
+void fh_backing_settle(struct fh_backing *, struct fh_file_run *);
 /* For the journal: the images are safe (0), or could not be made so. */
 void fh_backing_logged(struct fh_file_run *, int status);
 

@@ -391,7 +391,7 @@ static bool run_is_used(const struct fh_zone *z, const struct fh_durable_run *ru
     const struct fh_file *f = z->durable->files[run->file].file;
 
     return fh_rings_mirror(&z->pager.rings, run->first, run->pages) ||
-           fh_file_is_writing(f, run->place, run->pages);
+           fh_file_is_in_use(f, run->place, run->pages);
 }
 
 static void free_submit(struct fh_commit *c)

@@ -23,7 +23,7 @@
  *   [F1] a frame is the file's if and only if the origin's entry names it, as FRAME
  *   [F2] if an entry of a ring is FILE, then all its entries are, but for those that name memory of
  *        their own: so a view in FILE means that the origin is
- *   [F3] a page that is being written back is busy, and no other write of its place is in flight
+ *   [F3] a page that is being written back is busy, and nothing else of its place is in flight
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -104,6 +104,10 @@ bool fh_pager_is_viewed(const struct fh_pager *p, struct fh_page page)
 
     if (p->rings.count == 0 || !fh_backing_find(&p->backing, page))
         return false;
+    struct fh_entry e = fh_pagetable_get(&p->table, page);
+    /* If that read fails the views will read again. */
+    if (fh_entry_state(e) == FH_PAGE_READING && fh_entry_slot(e).v == 0)
+        return fh_pager_names(p, fh_entry_frame(e)) > 1;
     while (fh_rings_next(&p->rings, page, &walk, &q))
         if (q.v != page.v &&
             fh_pager_state_of(p, q, fh_pagetable_get(&p->table, q)) == FH_PAGE_FILE)
@@ -248,6 +252,21 @@ static void store_done(struct fh_file_run *run)
     fh_pager_op_give(op->pager, op);
 }
 
+struct fh_page_op *fh_pager_settle_file(struct fh_pager *p, struct fh_file *f)
+{
+    struct fh_page_op *op = fh_pager_op_take(p);
+
+    if (!op)
+        return NULL;
+    op->kind = FH_PAGE_OP_FILE_STORE;
+    op->file.file = f;
+    op->file.first = 0;
+    op->file.count = 0;
+    op->file.done = store_done;
+    fh_backing_settle(&p->backing, &op->file);
+    return op;
+}
+
 struct fh_page_op *fh_pager_store_file(struct fh_pager *p, const struct fh_writeback_page *pages,
                                        uint32_t count, void *owner,
                                        void (*ended)(struct fh_page_op *, uint32_t gone))
@@ -288,7 +307,7 @@ bool fh_writeback_add(struct fh_writeback *w, const struct fh_pager *p, struct f
 
     FH_ASSERT(f != NULL);
     if (w->count == FH_FILE_RUN_MAX || !f->writable || f->error != 0 ||
-        fh_file_is_writing(f, place, 1))
+        fh_file_is_in_use(f, place, 1))
         return false;
     w->pages[w->count++] = (struct fh_writeback_page){f, place, frame};
     return true;

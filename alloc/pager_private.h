@@ -58,10 +58,8 @@ bool fh_pager_is_viewed(const struct fh_pager *, struct fh_page);
 struct fh_page_op *fh_pager_store_file(struct fh_pager *, const struct fh_writeback_page *pages,
                                        uint32_t count, void *owner,
                                        void (*ended)(struct fh_page_op *, uint32_t gone));
-/* Starts to write consecutive pages of one file; FH_FRAME_NONE: zeros. NULL: no operation is free. */
-struct fh_page_op *fh_pager_store_file(struct fh_pager *, const struct fh_writeback_page *pages,
-                                       uint32_t count, void *owner,
-                                       void (*ended)(struct fh_page_op *, uint32_t gone));
+/* Starts an fdatasync of the file, as an operation. NULL: none is free. */
+struct fh_page_op *fh_pager_settle_file(struct fh_pager *, struct fh_file *);
 /*
  * Before whole pages of a file get other entries: views of them, which would read the new bytes
  * later, get the old ones now, as memory of their own. -EINPROGRESS: parked, begin again.

@@ -8,6 +8,8 @@
  * to be read back from swap first, the cursor stays before it: it is looked at again afterwards.
  * Each time around another request's write was completed, so it comes to an end.
  *
+ * In the end, if no fdatasync of the file was done since it was opened, one is.
+ *
  * A long walk gives way to others after SYNC_LOOKS pages.
  */
 #include <errno.h>
@@ -58,7 +60,7 @@ static enum sync_page sync_look(const struct sync *s, struct fh_page page, struc
         *op = NULL;
         break;
     }
-    if (!*op && (run = fh_file_writer(s->file, page.v - s->file->first.v, 1)) != NULL)
+    if (!*op && (run = fh_file_user(s->file, page.v - s->file->first.v, 1)) != NULL)
         *op = FH_CONTAINER_OF(run, struct fh_page_op, file);
     return *op ? SYNC_WAIT : SYNC_WRITE;
 }
@@ -123,6 +125,22 @@ static int sync_later(struct sync *s, struct fh_call *call, bool at_once)
     return fh_pager_wait(s->pager, call, 0);
 }
 
+/* All is written; what was there before the file was opened is perhaps not safe yet. */
+static int sync_settle(struct sync *s, struct fh_call *call)
+{
+    struct fh_page_op *op;
+
+    if (s->file->settled || !s->file->writable)
+        return 0;
+    if (s->pager->ops_free_count < SYNC_OPS_LEFT)
+        return sync_later(s, call, false);
+    op = fh_pager_settle_file(s->pager, s->file);
+    FH_ASSERT(op != NULL); /* some were left */
+    sync_wait_for(s, call, op);
+    fh_line_park_on_io(&s->pager->line, call, s->hold);
+    return -EINPROGRESS;
+}
+
 int fh_pager_sync(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, struct fh_file *f,
                   struct fh_page *cursor, struct fh_page end)
 {
@@ -150,7 +168,7 @@ int fh_pager_sync(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, s
         return -EINPROGRESS;
     }
     if (cursor->v >= end.v)
-        return 0;
+        return sync_settle(&s, call);
     if (count == 0 && what == SYNC_READ_IN)
         return fh_pager_hold(p, call, h, *cursor, sync_read_in(&s, *cursor));
     return sync_later(&s, call, count > 0);

@@ -31,8 +31,8 @@ static void walk(const char *name, const struct walk_opts *o)
         cr_assert_gt(w->zone.pager.budget.frames_moved, 10, "after %llu budgets",
                      (unsigned long long)w->budgets);
     if (o->files) {
-        cr_assert_gt(w->opened, 50);
-        cr_assert_gt(w->synced, 50);
+        cr_assert_gt(w->opened, 10, "far below what the dice give");
+        cr_assert_gt(w->synced, 10);
     }
     cr_assert_gt(w->typed, 50, "objects of typed caches: %llu", (unsigned long long)w->typed);
     free(w);

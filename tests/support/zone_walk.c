@@ -457,8 +457,8 @@ static void begin_file(struct zone_walk *w, uint32_t i)
     object_forget(o, 0);
     memcpy(object_version(o, source.size_bytes), o->file.disk->bytes, source.size_bytes);
     file_forget(&o->file, o->file.count);
-    file_note(&o->file, o->file.disk->bytes);
     file_note(&o->file, o->file.disk->safe); /* what was not synced may be lost */
+    file_note(&o->file, o->file.disk->bytes);
     o->of_file = o->live = true;
     object_is(o, &view);
     w->opened++;

@@ -150,16 +150,52 @@ Test(backing, a_read_that_fails_once_is_tried_again_page_by_page)
     cr_assert_eq(backing.stats.read_pages, 4);
 }
 
+Test(backing, what_is_being_read_is_in_use)
+{
+    disk->next[FH_DISK_EIO] = true; /* all of it, also while it is read again */
+    ask(&run, file, 2, 2);
+    fh_backing_read(&backing, &run);
+    cr_assert_eq(fh_file_user(file, 3, 3), &run);
+    cr_assert_not(fh_file_is_in_use(file, 0, 2));
+    fh_io_flush(&disk->io);
+    fh_io_reap(&disk->io);
+    cr_assert_eq(over, 0);
+    cr_assert(fh_file_is_in_use(file, 2, 1));
+    settle();
+    cr_assert_eq(over, 1);
+    cr_assert_not(fh_file_is_in_use(file, 0, 6));
+}
+
+Test(backing, what_was_there_before_is_safe_when_the_file_is_settled)
+{
+    memset(disk_file->bytes, 0x33, SIZE); /* by another program, or by a write that failed */
+    ask(&run, file, 0, 0);
+    disk->next[FH_DISK_EIO] = true;
+    fh_backing_settle(&backing, &run);
+    settle();
+    cr_assert_eq(over, 1);
+    cr_assert_not(file->settled);
+    cr_assert_eq(file->error, -EIO);
+
+    file->error = 0; /* as if it was opened again */
+    fh_backing_settle(&backing, &run);
+    cr_assert_not(file->settled);
+    settle();
+    cr_assert_eq(over, 2);
+    cr_assert(file->settled);
+    cr_assert_eq(memcmp(disk_file->safe, disk_file->bytes, SIZE), 0);
+}
+
 Test(backing, a_write_is_safe_when_it_is_done_and_ends_at_the_end_of_the_file)
 {
     memset(pages, 0x11, sizeof(pages));
     ask(&run, file, 4, 2);
     fh_backing_write(&backing, &run);
-    cr_assert(fh_file_is_writing(file, 5, 1));
-    cr_assert_not(fh_file_is_writing(file, 3, 1));
+    cr_assert(fh_file_is_in_use(file, 5, 1));
+    cr_assert_not(fh_file_is_in_use(file, 3, 1));
     settle();
     cr_assert_eq(run.status[0] | run.status[1], 0);
-    cr_assert_not(fh_file_is_writing(file, 0, 6));
+    cr_assert_not(fh_file_is_in_use(file, 0, 6));
     cr_assert_eq(disk_file->syncs, 1);
     cr_assert_eq(disk_file->written_bytes, PAGE + 100);
     cr_assert_eq(memcmp(disk_file->safe + 4 * PAGE, pages[0], PAGE), 0);

@@ -396,6 +396,33 @@ Test(files, a_long_read_outlives_the_object_and_the_file_waits_for_it)
     cr_assert_eq(stats().pager.backing.files, 0);
 }
 
+/* If the read for the view fails it reads again, and must not find what was written meanwhile. */
+Test(files, a_page_on_its_way_to_a_long_read_is_waited_for)
+{
+    static struct fh_reader r;
+    static struct fh_mutation m;
+
+    rig.zone.pager.opts.hold_max = 4;
+    memset(&r.call, 0, sizeof(r.call));
+    rig.disk->delay_next = 10;
+    cr_assert_eq(fh_reader_open(&rig.zone, &r, &file.object.ref, 0, SIZE), -EINPROGRESS);
+    cr_assert(r.is_view);
+    memset(bytes, 5, PAGE);
+    m = (struct fh_mutation){.kind = FH_MUTATE_WRITE,
+                             .ref = file.object.ref,
+                             .offset = PAGE,
+                             .size = PAGE,
+                             .body = bytes};
+    cr_assert_eq(fh_zone_mutate(&rig.zone, &m), -EINPROGRESS);
+    rig.disk->dead[FH_IO_READ] = true;
+    cr_assert_eq(zone_wait(&rig, &m.call, -EINPROGRESS), -EIO);
+    zone_check(&rig);
+    rig.disk->dead[FH_IO_READ] = false;
+    fh_reader_close(&r);
+    write_at(PAGE, PAGE, 5);
+    file_expect(&rig, &file, expected);
+}
+
 /* --- sync --- */
 
 Test(files, a_sync_makes_safe_what_was_written_before_it)
@@ -437,6 +464,40 @@ Test(files, a_page_written_while_it_is_synced_is_dirty_again)
     cr_assert_eq(stats().pager.frames_file_dirty, 2);
     cr_assert_eq(file_sync(&rig, &file), 0);
     cr_assert_eq(memcmp(file.disk->safe, expected, SIZE), 0);
+}
+
+/* The bytes of a moment are on their way from the file; new ones must not overtake them. */
+Test(files, a_page_is_not_written_back_while_it_is_read)
+{
+    static struct fh_reader r;
+    static struct fh_sync s;
+    static uint8_t moment[4 * PAGE];
+
+    memcpy(moment, expected, sizeof(moment));
+    memset(&r.call, 0, sizeof(r.call));
+    rig.disk->delay_next = 10;
+    cr_assert_eq(fh_reader_open(&rig.zone, &r, &file.object.ref, 0, sizeof(moment)), -EINPROGRESS);
+    write_at(PAGE, 2 * PAGE, 5);
+    s = (struct fh_sync){.ref = file.object.ref, .size = SIZE};
+    cr_assert_eq(fh_zone_sync(&rig.zone, &s), -EINPROGRESS);
+    zone_check(&rig);
+    cr_assert_eq(zone_drain(&rig, &r, -EINPROGRESS, got), 0);
+    fh_reader_close(&r);
+    cr_assert_eq(memcmp(got, moment, sizeof(moment)), 0);
+    cr_assert_eq(zone_wait(&rig, &s.call, -EINPROGRESS), 0);
+    cr_assert_eq(memcmp(file.disk->safe, expected, SIZE), 0);
+    file_expect(&rig, &file, expected);
+}
+
+/* What another program wrote, or a write that failed, may be in the page cache alone. */
+Test(files, a_sync_makes_safe_what_was_there_before_the_file_was_opened)
+{
+    memset(file.disk->bytes, 0x44, SIZE);
+    cr_assert_eq(file_sync(&rig, &file), 0);
+    cr_assert_eq(memcmp(file.disk->safe, file.disk->bytes, SIZE), 0);
+    cr_assert_eq(file.disk->syncs, 1);
+    cr_assert_eq(file_sync(&rig, &file), 0);
+    cr_assert_eq(file.disk->syncs, 1, "that is so from now on");
 }
 
 Test(files, two_syncs_at_once_both_end)
