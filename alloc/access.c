@@ -39,15 +39,15 @@ static bool access_reads_whole(struct fh_zone *z, const struct fh_touch *t)
     return true;
 }
 
-struct fh_readahead_advice fh_zone_touch(struct fh_zone *z, uint64_t stream, uint32_t number,
-                                         uint64_t offset, uint64_t size, bool reads)
+struct fh_readahead_advice fh_zone_touch(struct fh_zone *z, uint64_t stream,
+                                         const struct fh_object *o, uint64_t offset, uint64_t size,
+                                         bool reads)
 {
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
-    struct fh_addr start = {o->addr};
+    struct fh_addr start = o->addr;
     struct fh_touch t = {
         .stream = stream,
         .object = fh_page_of_addr(start),
-        .end = fh_page_add(fh_page_of_addr(start), fh_pages_of_range(start, o->size)),
+        .end = fh_page_add(fh_page_of_addr(start), fh_pages_of_range(start, fh_object_size(o))),
         .start = {start.v + offset},
         .size_bytes = size,
         .may_read_ahead = reads && stream != 0 && z->opts.readahead_max > 0 && access_has_room(z),

@@ -140,8 +140,9 @@ static struct fh_cache *cache_take(struct fh_caches *c, const struct fh_cache_sp
     cache->alignment = spec->alignment == 0 ? FH_CACHE_ALIGNMENT : (uint32_t)spec->alignment;
     cache->name_size = (uint32_t)spec->name_size;
     memcpy(cache->name, spec->name, spec->name_size);
-    fh_slab_size_init_typed(&cache->geometry,
-                            (uint32_t)fh_align_up(cache->object_size, cache->alignment));
+    uint64_t stride = fh_align_up(cache->object_size, cache->alignment);
+    fh_slab_size_init_typed(&cache->geometry, (uint32_t)fh_max_u64(stride, FH_SLAB_SIZE_MIN),
+                            c->slab->opts.record_bytes);
     return cache;
 }
 

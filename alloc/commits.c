@@ -23,13 +23,14 @@
  * A memory object's name that a durable object takes, or the other way round, goes the same way.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "bits.h"
 #include "zone_private.h"
 
 enum commit_kind {
-    COMMIT_NAME,   /* `number` gets the name, which `before` may have had */
+    COMMIT_NAME,   /* `id` gets the name, which `before` may have had */
     COMMIT_REMOVE, /* `before` goes, and somebody waits for it */
     COMMIT_FORGET, /* a run, whose object is gone already, leaves the catalog */
     COMMIT_FREE,   /* a run that nobody knows becomes free */
@@ -42,9 +43,9 @@ struct fh_commit {
     enum commit_kind kind;
     struct fh_call *call; /* who waits; NULL: nobody, or not any more */
     struct fh_object_view *out;
-    uint32_t number, before;
-    uint64_t ttl_before_ms; /* what `number` had before it got the name's */
-    bool is_put;            /* `number` has no other use than this name */
+    uint64_t id, before;    /* of objects; FH_OBJECT_NONE: nobody's */
+    uint64_t ttl_before_ms; /* what `id` had before it got the name's */
+    bool is_put;            /* `id` has no other use than this name */
     bool submitted;
     struct fh_durable_run run; /* of FORGET and FREE */
 };
@@ -56,16 +57,18 @@ static bool run_find(const struct fh_zone *z, struct fh_addr addr, struct fh_dur
     return z->durable && fh_durable_find(z->durable, fh_page_of_addr(addr), run);
 }
 
-bool fh_zone_needs_commit(const struct fh_zone *z, uint32_t before)
+bool fh_zone_needs_commit(const struct fh_zone *z, uint64_t before)
 {
-    return before != FH_OBJECT_NONE && fh_objects_at(&z->objects, before)->kept;
+    struct fh_object o = fh_objects_at(&z->objects, before); /* FH_OBJECT_NONE has a stand-in */
+
+    return fh_object_is_kept(&o);
 }
 
 bool fh_zone_is_durable(const struct fh_zone *z, const struct fh_object *o)
 {
     struct fh_durable_run run;
 
-    return !o->small && run_find(z, (struct fh_addr){o->addr}, &run);
+    return !o->small && run_find(z, o->addr, &run);
 }
 
 static struct fh_heap_block block_of(const struct fh_durable_run *run, uint32_t owner)
@@ -151,10 +154,11 @@ int fh_zone_wait_for_commit(struct fh_zone *z, struct fh_call *call, struct fh_h
     return -EINPROGRESS;
 }
 
-static uint64_t id_of(const struct fh_zone *z, const struct fh_object *o)
+/* What the catalog knows the object by. */
+static uint64_t durable_id_of(const struct fh_zone *z, const struct fh_object *o)
 {
     struct fh_durable_run run;
-    bool found = run_find(z, (struct fh_addr){o->addr}, &run);
+    bool found = run_find(z, o->addr, &run);
 
     FH_ASSERT(found);
     return fh_durable_id(&run);
@@ -168,23 +172,23 @@ static uint64_t wall_expiry(const struct fh_zone *z, uint64_t ttl_ms)
 static void commit_describe(struct fh_commit *c, const struct fh_object *o, uint64_t ttl_ms)
 {
     struct fh_zone *z = c->zone;
-    struct fh_name name = fh_zone_name(z, c->number);
+    struct fh_name name = fh_zone_name(z, o);
     struct fh_durable_run run;
-    bool found = run_find(z, (struct fh_addr){o->addr}, &run);
+    bool found = run_find(z, o->addr, &run);
 
     FH_ASSERT(found);
     c->change.puts = true;
     c->change.record = (struct fh_catalog_record){
         .id = fh_durable_id(&run),
-        .version = o->version,
-        .size = o->size,
+        .version = fh_object_version(o),
+        .size = fh_object_size(o),
         .expires_ms = wall_expiry(z, ttl_ms),
         .place = run.place,
         .file = run.file,
-        .tenant = (uint32_t)o->tenant,
+        .tenant = fh_object_tenant(o),
         .name = name.bytes, /* stays where it is while the object has it */
         .name_size = name.size,
-        .sum_count = (uint32_t)fh_pages_for(o->size),
+        .sum_count = (uint32_t)fh_pages_for(fh_object_size(o)),
         .sums = fh_durable_file(z->durable, &run)->shelf.sums + run.place,
     };
 }
@@ -192,117 +196,130 @@ static void commit_describe(struct fh_commit *c, const struct fh_object *o, uint
 int fh_zone_commit_name(struct fh_zone *z, struct fh_call *call, struct fh_hold *hold,
                         const struct fh_naming *n)
 {
-    struct fh_object *o = fh_objects_at(&z->objects, n->number);
-    struct fh_object *before = fh_objects_at(&z->objects, n->before);
+    struct fh_object o = fh_objects_at(&z->objects, n->id);
+    struct fh_object before = fh_objects_at(&z->objects, n->before);
     struct fh_name name = {
-        .tenant = (uint32_t)o->tenant, .size = (uint32_t)n->name_size, .bytes = n->name};
+        .tenant = fh_object_tenant(&o), .size = (uint32_t)n->name_size, .bytes = n->name};
     struct fh_commit *c = commit_make(z, COMMIT_NAME);
     struct fh_object_view now;
     int rc;
 
     if (!c)
         return -ENOMEM;
-    fh_zone_describe(z, n->number, &now);
-    if (n->before == FH_OBJECT_NONE &&
-        (rc = fh_directory_add(&z->directory, &name, n->number)) != 0)
+    fh_zone_describe(z, &o, &now);
+    if (n->before == FH_OBJECT_NONE && (rc = fh_directory_add(&z->directory, &name, n->id)) != 0)
         goto out_commit;
-    if ((rc = fh_zone_set_extra(z, n->number, n->name, n->name_size, n->ttl_ms)) != 0)
+    if ((rc = fh_zone_set_extra(z, &o, n->name, n->name_size, n->ttl_ms)) != 0)
         goto out_name;
-    o->version = ++z->version;
-    o->coming = 1;
-    o->sealed = 1;
-    c->number = n->number;
+    fh_zone_bump(z, &o);
+    fh_object_set_coming(&o, true);
+    fh_object_set_sealed(&o, true);
+    c->id = n->id;
     c->before = n->before;
     c->ttl_before_ms = now.ttl_ms;
     c->is_put = n->is_put;
     c->out = n->out;
-    if (fh_zone_is_durable(z, o))
-        commit_describe(c, o, n->ttl_ms);
+    if (fh_zone_is_durable(z, &o))
+        commit_describe(c, &o, n->ttl_ms);
     if (n->before != FH_OBJECT_NONE) {
-        before->going = 1;
-        c->change.removes = before->kept ? id_of(z, before) : 0;
+        fh_object_set_going(&before, true);
+        c->change.removes = fh_object_is_kept(&before) ? durable_id_of(z, &before) : 0;
     }
     return commit_park(c, call, hold);
 
 out_name:
     if (n->before == FH_OBJECT_NONE)
-        fh_directory_remove(&z->directory, &name, n->number);
+        fh_directory_remove(&z->directory, &name, n->id);
 out_commit:
     commit_give(c);
     return rc;
 }
 
 int fh_zone_commit_removal(struct fh_zone *z, struct fh_call *call, struct fh_hold *hold,
-                           uint32_t number)
+                           const struct fh_object *o)
 {
-    struct fh_object *o = fh_objects_at(&z->objects, number);
     struct fh_commit *c = commit_make(z, COMMIT_REMOVE);
 
     if (!c)
         return -ENOMEM;
-    c->before = number;
-    c->change.removes = id_of(z, o);
-    o->going = 1;
+    c->before = o->id;
+    c->change.removes = durable_id_of(z, o);
+    fh_object_set_going(o, true);
     return commit_park(c, call, hold);
 }
 
 /* --- when a commit has ended --- */
 
-static void object_is_kept(struct fh_zone *z, struct fh_object *o, bool kept)
+static void object_is_kept(struct fh_zone *z, const struct fh_object *o, bool kept)
 {
-    if (o->kept == kept)
+    if (fh_object_is_kept(o) == kept)
         return;
-    o->kept = kept;
+    fh_object_set_kept(o, kept);
     z->durable->objects += kept ? 1 : UINT64_MAX;
-    z->durable->bytes += kept ? o->size : -(uint64_t)o->size;
+    z->durable->bytes += kept ? fh_object_size(o) : -fh_object_size(o);
 }
 
 /* The object that had the name, or was to be removed, is gone on disk. */
-static void before_end(struct fh_zone *z, uint32_t number)
+static void before_end(struct fh_zone *z, const struct fh_object *o)
 {
-    struct fh_object *o = fh_objects_at(&z->objects, number);
-
     object_is_kept(z, o, false);
-    o->going = 0;
-    fh_zone_drop(z, number);
+    fh_object_set_going(o, false);
+    fh_zone_drop(z, o);
 }
 
 static void name_arrived(struct fh_commit *c)
 {
     struct fh_zone *z = c->zone;
-    struct fh_object *o = fh_objects_at(&z->objects, c->number);
+    struct fh_object o = fh_objects_at(&z->objects, c->id);
 
-    o->coming = 0;
-    object_is_kept(z, o, c->change.puts);
+    fh_object_set_coming(&o, false);
+    object_is_kept(z, &o, c->change.puts);
     if (c->before != FH_OBJECT_NONE) {
-        struct fh_name name = fh_zone_name(z, c->number);
-        fh_directory_replace(&z->directory, &name, c->before, c->number);
-        int rc = fh_zone_set_extra(z, c->before, NULL, 0, 0); /* without a name it drops alone */
+        struct fh_object before = fh_objects_at(&z->objects, c->before);
+        struct fh_name name = fh_zone_name(z, &o);
+        fh_directory_replace(&z->directory, &name, c->before, c->id);
+        int rc = fh_zone_set_extra(z, &before, NULL, 0, 0); /* without a name it drops alone */
         FH_ASSERT(rc == 0);
-        before_end(z, c->before);
+        before_end(z, &before);
     }
     if (c->call && c->out)
-        fh_zone_describe(z, c->number, c->out);
+        fh_zone_describe(z, &o, c->out);
+}
+
+/* Who was to lose its name, or its life, keeps it. */
+static void before_stays(struct fh_commit *c)
+{
+    struct fh_object before = fh_objects_at(&c->zone->objects, c->before);
+
+    fh_object_set_going(&before, false);
 }
 
 static void name_did_not_arrive(struct fh_commit *c)
 {
     struct fh_zone *z = c->zone;
-    struct fh_object *o = fh_objects_at(&z->objects, c->number);
-    struct fh_name name = fh_zone_name(z, c->number);
+    struct fh_object o = fh_objects_at(&z->objects, c->id);
+    struct fh_name name = fh_zone_name(z, &o);
 
     if (c->before == FH_OBJECT_NONE)
-        fh_directory_remove(&z->directory, &name, c->number);
+        fh_directory_remove(&z->directory, &name, c->id);
     else
-        fh_objects_at(&z->objects, c->before)->going = 0;
-    o->coming = 0;
-    o->sealed = 0;
-    if (fh_zone_set_extra(z, c->number, NULL, 0, c->ttl_before_ms) != 0) {
-        int rc = fh_zone_set_extra(z, c->number, NULL, 0, 0); /* no memory for an expiry */
+        before_stays(c);
+    fh_object_set_coming(&o, false);
+    fh_object_set_sealed(&o, false);
+    if (fh_zone_set_extra(z, &o, NULL, 0, c->ttl_before_ms) != 0) {
+        int rc = fh_zone_set_extra(z, &o, NULL, 0, 0); /* no memory for an expiry */
         FH_ASSERT(rc == 0);
     }
     if (c->is_put)
-        fh_zone_drop(z, c->number);
+        fh_zone_drop(z, &o);
+}
+
+/* The object is gone on disk: now here too. */
+static void removal_arrived(struct fh_commit *c)
+{
+    struct fh_object before = fh_objects_at(&c->zone->objects, c->before);
+
+    before_end(c->zone, &before);
 }
 
 static void run_free_if_unused(struct fh_zone *z, const struct fh_durable_run *run);
@@ -358,9 +375,9 @@ static void commit_done(struct fh_catalog_change *change)
         break;
     case COMMIT_REMOVE:
         if (rc == 0)
-            before_end(z, c->before);
+            removal_arrived(c);
         else
-            fh_objects_at(&z->objects, c->before)->going = 0;
+            before_stays(c);
         break;
     case COMMIT_FORGET:
         run_forgotten(c, rc);
@@ -450,15 +467,14 @@ bool fh_zone_view_left(void *ctx, struct fh_page origin)
     return true;
 }
 
-void fh_zone_forget_durable(struct fh_zone *z, uint32_t number)
+void fh_zone_forget_durable(struct fh_zone *z, const struct fh_object *o)
 {
-    struct fh_object *o = fh_objects_at(&z->objects, number);
     struct fh_durable_run run;
 
-    if (!o->kept)
+    if (!fh_object_is_kept(o))
         return;
     object_is_kept(z, o, false);
-    bool found = run_find(z, (struct fh_addr){o->addr}, &run);
+    bool found = run_find(z, o->addr, &run);
     FH_ASSERT(found);
     fh_shelf_pass(&fh_durable_file(z->durable, &run)->shelf, run.place, FH_OWNER_LEAVING);
     struct fh_commit *c = commit_make(z, COMMIT_FORGET);
@@ -496,36 +512,39 @@ void fh_zone_commits_turn(struct fh_zone *z)
     }
 }
 
-static void check_object_marks(const struct fh_zone *z, uint32_t number, struct fh_report *r)
+static void check_object_marks(const struct fh_zone *z, const struct fh_object *o,
+                               struct fh_report *r)
 {
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
     uint32_t coming = 0, going = 0;
 
-    if (o->kept && (!o->sealed || fh_zone_name(z, number).size == 0 || !fh_zone_is_durable(z, o)))
-        fh_report(r, "[C1] object %u is kept, but not sealed, named and in a data file", number);
+    if (fh_object_is_kept(o) &&
+        (!fh_object_is_sealed(o) || fh_zone_name(z, o).size == 0 || !fh_zone_is_durable(z, o)))
+        fh_report(r, "[C1] object %" PRIx64 " is kept, but not sealed, named and in a data file",
+                  o->id);
     for (const struct fh_list *l = z->durable->commits.next; l != &z->durable->commits;
          l = l->next) {
         const struct fh_commit *c =
             (const struct fh_commit *)(const void *)((const char *)l -
                                                      offsetof(struct fh_commit, link));
-        coming += c->number == number;
-        going += c->before == number;
+        coming += c->id == o->id;
+        going += c->before == o->id;
     }
-    if (coming != o->coming || going != o->going)
-        fh_report(r, "[C2] object %u: %u and %u commits, marked %u and %u", number, coming, going,
-                  (unsigned)o->coming, (unsigned)o->going);
+    if (coming != fh_object_is_coming(o) || going != fh_object_is_going(o))
+        fh_report(r, "[C2] object %" PRIx64 ": %u and %u commits, marked %u and %u", o->id, coming,
+                  going, (unsigned)fh_object_is_coming(o), (unsigned)fh_object_is_going(o));
 }
 
 bool fh_zone_commits_check(const struct fh_zone *z, FILE *why)
 {
     struct fh_report r = {.out = why, .lines_max = 20};
+    uint64_t at = 0, looks = UINT64_MAX;
+    struct fh_object o;
 
     if (!z->durable)
         return true;
     bool good = fh_durable_check(z->durable, why);
-    for (uint32_t i = 1; i < z->objects.used_end; i++)
-        if (fh_objects_at(&z->objects, i)->key != 0)
-            check_object_marks(z, i, &r);
+    while (fh_objects_next(&z->objects, &at, &looks, &o))
+        check_object_marks(z, &o, &r);
     return good && r.broken == 0;
 }
 

@@ -38,7 +38,8 @@ static int load_note_gone(struct load *l, uint64_t id)
     return 0;
 }
 
-static int load_name(struct fh_zone *z, uint32_t number, const struct fh_catalog_record *r)
+static int load_name(struct fh_zone *z, const struct fh_object *o,
+                     const struct fh_catalog_record *r)
 {
     struct fh_name name = {.tenant = r->tenant, .size = r->name_size, .bytes = r->name};
     uint64_t ttl_ms = r->expires_ms ? r->expires_ms - z->opts.wall_ms : 0;
@@ -47,28 +48,27 @@ static int load_name(struct fh_zone *z, uint32_t number, const struct fh_catalog
 
     if (fh_directory_find(&z->directory, &name, &taken) == 0)
         return -EEXIST;
-    if ((rc = fh_zone_set_extra(z, number, r->name, r->name_size, ttl_ms)) != 0)
+    if ((rc = fh_zone_set_extra(z, o, r->name, r->name_size, ttl_ms)) != 0)
         return rc;
-    return fh_directory_add(&z->directory, &name, number);
+    return fh_directory_add(&z->directory, &name, o->id);
 }
 
 /* The run is taken by the record's number; what is left is the name. */
-static int load_object(struct load *l, uint32_t number, const struct fh_durable_run *run,
+static int load_object(struct load *l, struct fh_object *o, const struct fh_durable_run *run,
                        const struct fh_catalog_record *r)
 {
     struct fh_zone *z = l->zone;
-    struct fh_object *o = fh_objects_at(&z->objects, number);
-    int rc = load_name(z, number, r);
+    int rc = load_name(z, o, r);
 
     if (rc != 0) {
-        fh_extras_give(&z->extras, o->extra);
+        fh_extras_give(&z->extras, fh_object_extra(o));
         return rc;
     }
-    o->addr = fh_addr_of_page(run->first).v & ((UINT64_C(1) << 48) - 1);
-    o->version = r->version;
-    o->sealed = 1;
-    o->kept = 1;
-    fh_objects_resize(&z->objects, number, r->size);
+    fh_object_set_place(o, fh_addr_of_page(run->first), fh_object_key(o));
+    fh_object_set_version(o, r->version);
+    fh_object_set_sealed(o, true);
+    fh_object_set_kept(o, true);
+    fh_objects_resize(&z->objects, o, r->size);
     __builtin_memcpy(fh_durable_file(z->durable, run)->shelf.sums + run->place, r->sums,
                      r->sum_count * sizeof(uint32_t));
     z->durable->objects++;
@@ -82,27 +82,28 @@ static int load_record(struct load *l, const struct fh_catalog_record *r)
     struct fh_zone *z = l->zone;
     uint64_t pages = fh_max_u64(fh_pages_for(r->size), 1);
     struct fh_durable_run run;
-    uint32_t number;
+    struct fh_object o;
     int rc;
 
     if (!fh_durable_run_of_id(z->durable, r->id, &run) || run.file != r->file ||
-        run.place != r->place || r->tenant > UINT16_MAX || r->size > FH_DURABLE_SIZE_MAX)
+        run.place != r->place || r->tenant > UINT16_MAX || r->size > FH_DURABLE_SIZE_MAX ||
+        r->version == 0 || r->version > FH_OBJECT_VERSION_MAX)
         return -EINVAL;
     if (r->expires_ms != 0 && r->expires_ms <= z->opts.wall_ms)
         return load_note_gone(l, r->id);
-    if ((rc = fh_zone_take_record(z, r->tenant, &number)) != 0)
+    if ((rc = fh_zone_take_record(z, r->tenant, &o)) != 0)
         return rc;
     struct fh_shelf *shelf = &fh_durable_file(z->durable, &run)->shelf;
-    if ((rc = fh_shelf_take_at(shelf, run.place, pages, number)) != 0)
+    if ((rc = fh_shelf_take_at(shelf, run.place, pages, (uint32_t)o.id)) != 0)
         goto out_record;
-    if ((rc = load_object(l, number, &run, r)) != 0)
+    if ((rc = load_object(l, &o, &run, r)) != 0)
         goto out_run;
     return 0;
 
 out_run:
     fh_shelf_give(shelf, run.place);
 out_record:
-    fh_objects_give(&z->objects, number);
+    fh_objects_give(&z->objects, &o);
     return rc;
 }
 
@@ -181,88 +182,85 @@ void fh_zone_durables_fini(struct fh_zone *z)
 
 /* --- objects --- */
 
-int fh_zone_make_durable(struct fh_zone *z, uint32_t tenant, uint64_t size, uint32_t *number)
+int fh_zone_make_durable(struct fh_zone *z, uint32_t tenant, uint64_t size, struct fh_object *out)
 {
     struct fh_heap_block block;
-    uint32_t taken;
+    struct fh_object o;
     int rc;
 
     if (size > FH_DURABLE_SIZE_MAX)
         return -EFBIG;
-    if ((rc = fh_zone_take_record(z, tenant, &taken)) != 0)
+    if ((rc = fh_zone_take_record(z, tenant, &o)) != 0)
         return rc;
     uint64_t pages = fh_max_u64(fh_pages_for(size), 1);
-    if ((rc = fh_zone_take_pages(z, pages, taken, true, &block)) != 0) {
-        fh_objects_give(&z->objects, taken);
+    if ((rc = fh_zone_take_pages(z, pages, (uint32_t)o.id, true, &block)) != 0) {
+        fh_objects_give(&z->objects, &o);
         return rc;
     }
-    fh_zone_place(z, taken, &block, size);
-    *number = taken;
+    fh_zone_place(z, &o, &block, size);
+    *out = o;
     return 0;
 }
 
 int fh_zone_alloc_durable(struct fh_zone *z, uint32_t tenant, uint64_t size, uint64_t ttl_ms,
                           struct fh_object_view *out)
 {
-    uint32_t number;
-    int rc = fh_zone_make_durable(z, tenant, size, &number);
+    struct fh_object o;
+    int rc = fh_zone_make_durable(z, tenant, size, &o);
 
     if (rc != 0)
         return rc;
-    if ((rc = fh_zone_set_extra(z, number, NULL, 0, ttl_ms)) != 0) {
-        fh_zone_drop(z, number);
+    if ((rc = fh_zone_set_extra(z, &o, NULL, 0, ttl_ms)) != 0) {
+        fh_zone_drop(z, &o);
         return rc;
     }
-    fh_zone_describe(z, number, out);
+    fh_zone_describe(z, &o, out);
     return 0;
 }
 
 int fh_zone_sync_object(struct fh_zone *z, struct fh_call *call, struct fh_hold *hold,
-                        uint32_t number, struct fh_page *cursor)
+                        const struct fh_object *o, struct fh_page *cursor)
 {
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
-    struct fh_page first = fh_page_of_addr((struct fh_addr){o->addr});
+    struct fh_page first = fh_page_of_addr(o->addr);
     struct fh_file *file = fh_zone_file_of(z, o);
 
     FH_ASSERT(file != NULL);
     if (cursor->v < first.v)
         *cursor = first;
     return fh_pager_sync(&z->pager, call, hold, file, cursor,
-                         fh_page_add(first, fh_pages_for(o->size)));
+                         fh_page_add(first, fh_pages_for(fh_object_size(o))));
 }
 
 /* --- changes that may have to be committed --- */
 
-static int change_remove(struct fh_change *c, uint32_t number)
+static int change_remove(struct fh_change *c, const struct fh_object *o)
 {
     struct fh_zone *z = c->zone;
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
 
-    if (o->coming || o->going)
+    if (fh_object_is_coming(o) || fh_object_is_going(o))
         return fh_zone_wait_for_commit(z, &c->call, &c->hold);
-    if (o->kept)
-        return fh_zone_commit_removal(z, &c->call, &c->hold, number);
-    fh_zone_drop(z, number);
+    if (fh_object_is_kept(o))
+        return fh_zone_commit_removal(z, &c->call, &c->hold, o);
+    fh_zone_drop(z, o);
     return 0;
 }
 
 static int change_free(struct fh_change *c)
 {
-    struct fh_heap_block block;
-    uint32_t number;
-    int rc = fh_zone_resolve(c->zone, &c->ref, &number, &block);
+    struct fh_object o;
+    int rc = fh_zone_resolve(c->zone, &c->ref, &o);
 
-    return rc == 0 ? change_remove(c, number) : rc;
+    return rc == 0 ? change_remove(c, &o) : rc;
 }
 
 static int change_delete(struct fh_change *c)
 {
-    uint32_t number;
-    int rc = fh_zone_may_delete(c->zone, c->ref.tenant, c->name, c->name_size, &c->cond, &number);
+    struct fh_object o;
+    int rc = fh_zone_may_delete(c->zone, c->ref.tenant, c->name, c->name_size, &c->cond, &o);
 
     if (rc == -EAGAIN)
         return fh_zone_wait_for_commit(c->zone, &c->call, &c->hold);
-    return rc == 0 ? change_remove(c, number) : rc;
+    return rc == 0 ? change_remove(c, &o) : rc;
 }
 
 static int change_publish(struct fh_change *c)
@@ -270,18 +268,18 @@ static int change_publish(struct fh_change *c)
     struct fh_zone *z = c->zone;
     struct fh_naming n = {
         .name = c->name, .name_size = c->name_size, .ttl_ms = c->ttl_ms, .out = &c->object};
-    struct fh_heap_block block;
+    struct fh_object o;
     int rc;
 
-    if ((rc = fh_zone_resolve(z, &c->ref, &n.number, &block)) != 0)
+    if ((rc = fh_zone_resolve(z, &c->ref, &o)) != 0)
         return rc;
-    struct fh_object *o = fh_objects_at(&z->objects, n.number);
-    bool durable = fh_zone_is_durable(z, o);
-    if (fh_zone_name(z, n.number).size > 0)
+    n.id = o.id;
+    bool durable = fh_zone_is_durable(z, &o);
+    if (fh_zone_name(z, &o).size > 0)
         return -ECANCELED;
     if (c->durable && !durable)
         return -EINVAL;
-    if (!durable && fh_zone_file_of(z, o))
+    if (!durable && fh_zone_file_of(z, &o))
         return -EOPNOTSUPP;
     rc = fh_zone_may_name(z, c->ref.tenant, c->name, c->name_size, &c->cond, &n.before);
     if (rc == -EAGAIN)
@@ -289,16 +287,16 @@ static int change_publish(struct fh_change *c)
     if (rc != 0)
         return rc;
     if (!durable && !fh_zone_needs_commit(z, n.before)) {
-        rc = fh_zone_give_name(z, n.number, n.name, n.name_size, n.before, n.ttl_ms);
+        rc = fh_zone_give_name(z, &o, n.name, n.name_size, n.before, n.ttl_ms);
         if (rc != 0)
             return rc;
-        o->version = ++z->version;
-        fh_zone_describe(z, n.number, &c->object);
+        fh_zone_bump(z, &o);
+        fh_zone_describe(z, &o, &c->object);
         return 0;
     }
-    o->sealed = 1; /* from here on its bytes stay */
+    fh_object_set_sealed(&o, true); /* from here on its bytes stay */
     c->sealed = true;
-    if (durable && (rc = fh_zone_sync_object(z, &c->call, &c->hold, n.number, &c->cursor)) != 0)
+    if (durable && (rc = fh_zone_sync_object(z, &c->call, &c->hold, &o, &c->cursor)) != 0)
         return rc;
     c->sealed = false; /* the commit sees to it */
     return fh_zone_commit_name(z, &c->call, &c->hold, &n);
@@ -307,11 +305,10 @@ static int change_publish(struct fh_change *c)
 /* A publish that came to nothing leaves the object as it was. */
 static void change_unseal(struct fh_change *c)
 {
-    struct fh_heap_block block;
-    uint32_t number;
+    struct fh_object o;
 
-    if (c->sealed && fh_zone_resolve(c->zone, &c->ref, &number, &block) == 0)
-        fh_objects_at(&c->zone->objects, number)->sealed = 0;
+    if (c->sealed && fh_zone_resolve(c->zone, &c->ref, &o) == 0)
+        fh_object_set_sealed(&o, false);
     c->sealed = false;
 }
 

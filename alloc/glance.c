@@ -46,11 +46,11 @@ static int glance_zeros(uint64_t zeros, struct fh_glance *out)
 }
 
 /* All was there: only now is it a touch, or the reader that comes after a failure would be the second. */
-static void glance_touch(struct fh_zone *z, uint64_t stream, uint32_t number, uint64_t offset,
-                         uint64_t size)
+static void glance_touch(struct fh_zone *z, uint64_t stream, const struct fh_object *o,
+                         uint64_t offset, uint64_t size)
 {
-    struct fh_addr at = fh_object_addr(fh_objects_at(&z->objects, number), offset);
-    struct fh_readahead_advice advice = fh_zone_touch(z, stream, number, offset, size, true);
+    struct fh_addr at = fh_object_addr(o, offset);
+    struct fh_readahead_advice advice = fh_zone_touch(z, stream, o, offset, size, true);
 
     fh_pager_quiet(&z->pager, advice.quiet, advice.quiet_count);
     fh_pager_touch_range(&z->pager, fh_page_of_addr(at), (uint32_t)fh_pages_of_range(at, size));
@@ -58,14 +58,13 @@ static void glance_touch(struct fh_zone *z, uint64_t stream, uint32_t number, ui
     fh_zone_follow(z, &advice);
 }
 
-static int glance_range(struct fh_zone *z, uint64_t stream, uint32_t number, uint64_t offset,
-                        uint64_t size, uint64_t most, struct fh_glance *out)
+static int glance_range(struct fh_zone *z, uint64_t stream, const struct fh_object *o,
+                        uint64_t offset, uint64_t size, uint64_t most, struct fh_glance *out)
 {
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    uint64_t whole = fh_object_size(o), filled = fh_object_filled(o);
 
-    if (offset > o->size || size > o->size - offset)
+    if (offset > whole || size > whole - offset)
         return -EINVAL;
-    uint64_t filled = fh_zone_filled(z, number);
     uint64_t written = fh_min_u64(size, filled > offset ? filled - offset : 0);
     struct fh_addr at = fh_object_addr(o, offset);
     if (size > most || fh_pages_of_range(at, written) > FH_GLANCE_PAGES)
@@ -78,36 +77,35 @@ static int glance_range(struct fh_zone *z, uint64_t stream, uint32_t number, uin
     if (rc == 0)
         rc = glance_zeros(size - written, out);
     if (rc == 0 && written > 0)
-        glance_touch(z, stream, number, offset, written);
+        glance_touch(z, stream, o, offset, written);
     return rc;
 }
 
 int fh_zone_glance(struct fh_zone *z, const struct fh_ref *ref, uint64_t offset, uint64_t size,
                    uint64_t most, struct fh_glance *out)
 {
-    struct fh_heap_block block;
-    uint32_t number;
-    int rc = fh_zone_resolve(z, ref, &number, &block);
+    struct fh_object o;
+    int rc = fh_zone_resolve(z, ref, &o);
 
     if (rc != 0)
         return rc;
-    fh_zone_describe(z, number, &out->object);
-    return glance_range(z, ref->stream, number, offset, size, most, out);
+    fh_zone_describe(z, &o, &out->object);
+    return glance_range(z, ref->stream, &o, offset, size, most, out);
 }
 
 int fh_zone_glance_name(struct fh_zone *z, const struct fh_read_name *by, uint64_t most,
                         struct fh_glance *out)
 {
-    uint32_t number;
-    int rc = fh_zone_find_name(z, by->tenant, by->name, by->size, &number);
+    struct fh_object o;
+    int rc = fh_zone_find_name(z, by->tenant, by->name, by->size, &o);
 
     if (rc != 0)
         return rc;
-    fh_zone_describe(z, number, &out->object);
+    fh_zone_describe(z, &o, &out->object);
     if (by->if_version != 0 && by->if_version != out->object.version)
         return -ECANCELED;
     if (by->offset > out->object.size)
         return -EINVAL;
-    return glance_range(z, by->stream, number, by->offset,
+    return glance_range(z, by->stream, &o, by->offset,
                         fh_min_u64(by->limit, out->object.size - by->offset), most, out);
 }

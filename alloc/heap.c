@@ -25,6 +25,7 @@ int fh_heap_init(struct fh_heap *h, const struct fh_heap_opts *opts)
         return rc;
     fh_slab_init(&h->slab, &(struct fh_slab_opts){.mem = opts->mem,
                                                   .space = &h->space,
+                                                  .record_bytes = opts->record_bytes,
                                                   .discard = opts->discard,
                                                   .resident = opts->resident,
                                                   .ctx = opts->ctx});
@@ -48,8 +49,10 @@ static struct fh_heap_block block_of_space(const struct fh_space_block *b)
 
 static struct fh_heap_block block_of_slab(const struct fh_slab_object *o)
 {
-    return (struct fh_heap_block){
-        .addr = o->addr, .room_bytes = o->size, .tag = o->tag, .typed = o->typed, .in_slab = true};
+    return (struct fh_heap_block){.addr = o->addr,
+                                  .room_bytes = o->run->cache->size->object_bytes,
+                                  .run = o->run,
+                                  .index = o->index};
 }
 
 int fh_heap_alloc_pages(struct fh_heap *h, uint64_t pages, uint32_t tag, struct fh_heap_block *out)
@@ -74,8 +77,7 @@ int fh_heap_alloc(struct fh_heap *h, uint32_t tenant, uint64_t size, uint32_t ta
         return -EFBIG;
     if (size > FH_SLAB_SIZE_MAX)
         return fh_heap_alloc_pages(h, fh_pages_for(size), tag, out);
-    FH_ASSERT(tag <= FH_SPACE_TAG_MAX);
-    int rc = fh_slab_alloc(&h->slab, tenant, (uint32_t)size, tag, &object);
+    int rc = fh_slab_alloc(&h->slab, tenant, (uint32_t)size, &object);
     if (rc != 0)
         return rc;
     h->allocs++;
@@ -83,13 +85,11 @@ int fh_heap_alloc(struct fh_heap *h, uint32_t tenant, uint64_t size, uint32_t ta
     return 0;
 }
 
-int fh_heap_alloc_typed(struct fh_heap *h, struct fh_slab_cache *cache, uint32_t tag,
-                        struct fh_heap_block *out)
+int fh_heap_alloc_typed(struct fh_heap *h, struct fh_slab_cache *cache, struct fh_heap_block *out)
 {
     struct fh_slab_object object;
+    int rc = fh_slab_cache_alloc(&h->slab, cache, &object);
 
-    FH_ASSERT(tag <= FH_SPACE_TAG_MAX);
-    int rc = fh_slab_cache_alloc(&h->slab, cache, tag, &object);
     if (rc != 0)
         return rc;
     h->allocs++;

@@ -3,8 +3,8 @@
  *
  * Up to 32 KiB a block comes from a slab of its size class and tenant; larger ones are runs of
  * pages from the buddy of an arena; what exceeds a quarter arena gets a segment of whole arenas. No
- * byte of the space itself is ever touched: all books lie outside. Each block carries a 32-bit tag,
- * its owner's.
+ * byte of the space itself is ever touched: all books lie outside. A block of pages carries a 32-bit
+ * tag, one in a slab a record of record_bytes: its owner's.
  *
  * Units      bytes, unless a name says pages.
  * Ownership  caller owns the struct; blocks are the caller's from alloc to free. Before a page
@@ -32,6 +32,7 @@
 struct fh_heap_opts {
     struct fh_mem *mem;                   /* outlives the heap */
     const struct fh_buddy_system *system; /* how arenas are cut */
+    uint32_t record_bytes;                /* of each block in a slab */
     /* These pages hold no live block any more: their bytes may be forgotten. May be NULL. */
     void (*discard)(void *ctx, struct fh_page first, uint64_t pages);
     /* Whether a page is in memory, to prefer slabs that are. May be NULL: all are. */
@@ -42,9 +43,10 @@ struct fh_heap_opts {
 struct fh_heap_block {
     struct fh_addr addr; /* first byte */
     uint64_t room_bytes; /* how large it can become in place: the class, not the request */
-    uint32_t tag;
-    uint32_t typed; /* the number of its typed cache, or 0 */
-    bool in_slab;   /* shares its pages; else it owns room_bytes / FH_PAGE_SIZE whole pages */
+    /* The slab it lies in; NULL: it owns room_bytes / FH_PAGE_SIZE whole pages. */
+    struct fh_slab_run *run;
+    uint32_t index; /* in its slab */
+    uint32_t tag;   /* of a block of pages */
 };
 
 struct fh_heap_stats {
@@ -64,11 +66,11 @@ FH_CHECKED int fh_heap_init(struct fh_heap *, const struct fh_heap_opts *);
 void fh_heap_fini(struct fh_heap *);
 
 /* A block of at least `size` bytes (0 counts as 1) for a tenant, a number below FH_SLAB_TENANTS;
- * tag: at most FH_SPACE_TAG_MAX. *out is untouched on error. */
+ * tag: at most FH_SPACE_TAG_MAX, kept if it becomes a block of pages. *out is untouched on error. */
 FH_CHECKED int fh_heap_alloc(struct fh_heap *, uint32_t tenant, uint64_t size, uint32_t tag,
                              struct fh_heap_block *out);
 /* An object of a typed cache of this heap's slab. */
-FH_CHECKED int fh_heap_alloc_typed(struct fh_heap *, struct fh_slab_cache *, uint32_t tag,
+FH_CHECKED int fh_heap_alloc_typed(struct fh_heap *, struct fh_slab_cache *,
                                    struct fh_heap_block *out);
 /* The same as alloc, but always whole pages of its own: staging blocks and views. */
 FH_CHECKED int fh_heap_alloc_pages(struct fh_heap *, uint64_t pages, uint32_t tag,

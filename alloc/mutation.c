@@ -30,7 +30,9 @@ static int mutation_prepare(struct fh_mutation *m, struct fh_span span)
 static int mutation_check_range(const struct fh_mutation *m, const struct fh_object *o,
                                 uint64_t size)
 {
-    return m->offset <= o->size && size <= o->size - m->offset ? 0 : -EINVAL;
+    uint64_t whole = fh_object_size(o);
+
+    return m->offset <= whole && size <= whole - m->offset ? 0 : -EINVAL;
 }
 
 /* Zeros are written, not whole pages made NOTHING: the frame of a chunk that leaves would not be there
@@ -50,10 +52,9 @@ static void mutation_clear(struct fh_mutation *m, struct fh_addr at, uint64_t si
  * all from there on is cleared: whole pages of the gap and the range may hold a predecessor's
  * bytes, which were not read in. Then the gap gets the initial bytes, if there are some.
  */
-static int mutation_open_range(struct fh_mutation *m, uint32_t number, uint64_t size)
+static int mutation_open_range(struct fh_mutation *m, const struct fh_object *o, uint64_t size)
 {
-    const struct fh_object *o = fh_objects_at(&m->zone->objects, number);
-    uint64_t filled = fh_zone_filled(m->zone, number);
+    uint64_t filled = fh_object_filled(o);
     uint64_t from = fh_min_u64(filled, m->offset);
     uint64_t end = m->offset + size;
     int rc = mutation_prepare(m, span_of(FH_SPAN_COPY, o, from, end));
@@ -70,52 +71,47 @@ static int mutation_open_range(struct fh_mutation *m, uint32_t number, uint64_t 
     return 0;
 }
 
-static int mutate_write(struct fh_mutation *m, uint32_t number)
+static int mutate_write(struct fh_mutation *m, const struct fh_object *o)
 {
-    const struct fh_object *o = fh_objects_at(&m->zone->objects, number);
     int rc;
 
     if (m->size > FH_WRITE_MAX)
         return -EFBIG;
     if ((rc = mutation_check_range(m, o, m->size)) != 0 || m->size == 0)
         return rc;
-    if ((rc = mutation_open_range(m, number, m->size)) != 0)
+    if ((rc = mutation_open_range(m, o, m->size)) != 0)
         return rc;
     fh_pager_write(&m->zone->pager, fh_object_addr(o, m->offset), m->body, m->size);
-    fh_zone_set_filled(m->zone, number,
-                       fh_max_u64(fh_zone_filled(m->zone, number), m->offset + m->size));
+    fh_zone_set_filled(m->zone, o, fh_max_u64(fh_object_filled(o), m->offset + m->size));
     return 0;
 }
 
 /* Where the object would read as something else it gets zeros like any other bytes. */
-static int mutate_zero_initial(struct fh_mutation *m, uint32_t number)
+static int mutate_zero_initial(struct fh_mutation *m, const struct fh_object *o)
 {
-    const struct fh_object *o = fh_objects_at(&m->zone->objects, number);
     int rc;
 
     if (m->size == 0)
         return 0;
-    if ((rc = mutation_open_range(m, number, m->size)) != 0)
+    if ((rc = mutation_open_range(m, o, m->size)) != 0)
         return rc;
     fh_pager_zero(&m->zone->pager, fh_object_addr(o, m->offset), m->size);
-    fh_zone_set_filled(m->zone, number,
-                       fh_max_u64(fh_zone_filled(m->zone, number), m->offset + m->size));
+    fh_zone_set_filled(m->zone, o, fh_max_u64(fh_object_filled(o), m->offset + m->size));
     return 0;
 }
 
-static int mutate_zero(struct fh_mutation *m, uint32_t number)
+static int mutate_zero(struct fh_mutation *m, const struct fh_object *o)
 {
-    const struct fh_object *o = fh_objects_at(&m->zone->objects, number);
-    uint64_t filled = fh_zone_filled(m->zone, number);
+    uint64_t filled = fh_object_filled(o);
     uint64_t end = m->offset + m->size;
     int rc;
 
     if ((rc = mutation_check_range(m, o, m->size)) != 0)
         return rc;
     if (fh_zone_initial(m->zone, o))
-        return mutate_zero_initial(m, number);
+        return mutate_zero_initial(m, o);
     if (o->small && end >= filled) {
-        fh_zone_set_filled(m->zone, number, fh_min_u64(filled, m->offset));
+        fh_zone_set_filled(m->zone, o, fh_min_u64(filled, m->offset));
         return 0;
     }
     if (m->size == 0)
@@ -127,9 +123,8 @@ static int mutate_zero(struct fh_mutation *m, uint32_t number)
 }
 
 /* SWAP and ADD: one 8-byte word, read and written in one step. */
-static int mutate_word(struct fh_mutation *m, uint32_t number)
+static int mutate_word(struct fh_mutation *m, const struct fh_object *o)
 {
-    const struct fh_object *o = fh_objects_at(&m->zone->objects, number);
     struct fh_pager *p = &m->zone->pager;
     uint64_t word = 0;
     int rc;
@@ -138,9 +133,9 @@ static int mutate_word(struct fh_mutation *m, uint32_t number)
         return -EINVAL;
     if ((rc = mutation_check_range(m, o, sizeof(word))) != 0)
         return rc;
-    if ((rc = mutation_open_range(m, number, sizeof(word))) != 0)
+    if ((rc = mutation_open_range(m, o, sizeof(word))) != 0)
         return rc;
-    uint64_t kept = fh_zone_filled(m->zone, number);
+    uint64_t kept = fh_object_filled(o);
     kept = kept > m->offset ? fh_min_u64(kept - m->offset, sizeof(word)) : 0;
     if (fh_zone_initial(m->zone, o))
         memcpy(&word, fh_zone_initial(m->zone, o)->bytes + m->offset, sizeof(word));
@@ -150,39 +145,38 @@ static int mutate_word(struct fh_mutation *m, uint32_t number)
     if (m->kind == FH_MUTATE_ADD || m->swapped)
         word = m->kind == FH_MUTATE_ADD ? word + m->operand : m->operand;
     fh_pager_write(p, fh_object_addr(o, m->offset), &word, sizeof(word));
-    fh_zone_set_filled(m->zone, number,
-                       fh_max_u64(fh_zone_filled(m->zone, number), m->offset + sizeof(word)));
+    fh_zone_set_filled(m->zone, o, fh_max_u64(fh_object_filled(o), m->offset + sizeof(word)));
     return 0;
 }
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words of objects are little endian");
 
 /* Tells the policy, once, which bytes are touched. Zero and Resize go by whole ranges. */
-static void mutation_touch(struct fh_mutation *m, uint32_t number)
+static void mutation_touch(struct fh_mutation *m, const struct fh_object *o)
 {
     bool is_word = m->kind == FH_MUTATE_SWAP || m->kind == FH_MUTATE_ADD;
     uint64_t size = is_word ? sizeof(uint64_t) : m->size;
-    const struct fh_object *o = fh_objects_at(&m->zone->objects, number);
 
     if (m->touched || (!is_word && m->kind != FH_MUTATE_WRITE) || size == 0 ||
         mutation_check_range(m, o, size) != 0)
         return;
     m->touched = true;
-    m->advice = fh_zone_touch(m->zone, m->ref.stream, number, m->offset, size, false);
+    m->advice = fh_zone_touch(m->zone, m->ref.stream, o, m->offset, size, false);
 }
 
-static int mutation_apply(struct fh_mutation *m, uint32_t number)
+/* A RESIZE may move the object: *o is then where it is. */
+static int mutation_apply(struct fh_mutation *m, struct fh_object *o)
 {
     switch (m->kind) {
     case FH_MUTATE_WRITE:
-        return mutate_write(m, number);
+        return mutate_write(m, o);
     case FH_MUTATE_ZERO:
-        return mutate_zero(m, number);
+        return mutate_zero(m, o);
     case FH_MUTATE_SWAP:
     case FH_MUTATE_ADD:
-        return mutate_word(m, number);
+        return mutate_word(m, o);
     case FH_MUTATE_RESIZE:
-        return fh_zone_resize_step(m);
+        return fh_zone_resize_step(m, o);
     }
     return -EINVAL;
 }
@@ -196,29 +190,27 @@ static bool mutation_bumps(const struct fh_mutation *m)
 static int mutation_step(struct fh_call *call)
 {
     struct fh_mutation *m = FH_CONTAINER_OF(call, struct fh_mutation, call);
-    struct fh_heap_block block;
-    uint32_t number;
+    struct fh_object o;
     int failed = fh_hold_is_bound(&m->hold) ? m->hold.error : 0;
     int rc;
 
     fh_pager_release(&m->zone->pager, &m->hold);
     if (failed == -EIO)
         return failed; /* a lost page shows itself again below */
-    if ((rc = fh_zone_resolve(m->zone, &m->ref, &number, &block)) != 0)
+    if ((rc = fh_zone_resolve(m->zone, &m->ref, &o)) != 0)
         return rc;
-    struct fh_object *o = fh_objects_at(&m->zone->objects, number);
-    if ((rc = fh_zone_may_change(m->zone, o, &m->cond)) != 0)
+    if ((rc = fh_zone_may_change(m->zone, &o, &m->cond)) != 0)
         return rc;
-    mutation_touch(m, number);
+    mutation_touch(m, &o);
     fh_pager_quiet(&m->zone->pager, m->advice.quiet, m->advice.quiet_count);
-    rc = mutation_apply(m, number);
+    rc = mutation_apply(m, &o);
     fh_pager_quiet(&m->zone->pager, m->advice.quiet, 0);
     if (rc != 0)
         return rc;
     fh_zone_follow(m->zone, &m->advice);
     if (mutation_bumps(m))
-        o->version = ++m->zone->version;
-    fh_zone_describe(m->zone, number, &m->object);
+        fh_zone_bump(m->zone, &o);
+    fh_zone_describe(m->zone, &o, &m->object);
     return 0;
 }
 

@@ -21,44 +21,42 @@ static struct fh_name name_made(uint32_t tenant, const void *name, size_t size)
 }
 
 /* The object of a live name; an expired object's name leads nowhere. -EAGAIN: a commit is about to
- * change where it leads; *number is where it leads now. */
+ * change where it leads; *out is where it leads now. */
 static int name_find(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
-                     uint32_t *number)
+                     struct fh_object *out)
 {
     struct fh_name n = name_made(tenant, name, size);
-    uint64_t object;
-    int rc = fh_directory_find(&z->directory, &n, &object);
+    uint64_t id;
+    int rc = fh_directory_find(&z->directory, &n, &id);
 
     if (rc != 0)
         return rc;
-    *number = (uint32_t)object;
-    const struct fh_object *o = fh_objects_at(&z->objects, *number);
-    if (o->coming || o->going)
+    *out = fh_objects_at(&z->objects, id);
+    if (fh_object_is_coming(out) || fh_object_is_going(out))
         return -EAGAIN;
-    if (!fh_zone_is_expired(z, o))
+    if (!fh_zone_is_expired(z, out))
         return 0;
-    fh_zone_drop(z, *number);
+    fh_zone_drop(z, out);
     z->expired++;
     return -ENOENT;
 }
 
 /* For who only looks: what is coming is not there yet, what is going is there still. */
 int fh_zone_find_name(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
-                      uint32_t *number)
+                      struct fh_object *out)
 {
-    int rc = name_find(z, tenant, name, size, number);
+    int rc = name_find(z, tenant, name, size, out);
 
     if (rc != -EAGAIN)
         return rc;
-    const struct fh_object *o = fh_objects_at(&z->objects, *number);
-    return o->coming || fh_zone_is_expired(z, o) ? -ENOENT : 0;
+    return fh_object_is_coming(out) || fh_zone_is_expired(z, out) ? -ENOENT : 0;
 }
 
 int fh_zone_may_name(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
-                     const struct fh_cond *cond, uint32_t *before)
+                     const struct fh_cond *cond, uint64_t *before)
 {
-    uint32_t number;
-    int rc = name_find(z, tenant, name, size, &number);
+    struct fh_object o;
+    int rc = name_find(z, tenant, name, size, &o);
 
     if (rc != 0 && rc != -ENOENT)
         return rc;
@@ -68,40 +66,38 @@ int fh_zone_may_name(struct fh_zone *z, uint32_t tenant, const void *name, size_
     }
     if (cond->if_absent)
         return -EEXIST;
-    *before = number;
-    return cond->if_version != 0 && cond->if_version != fh_objects_at(&z->objects, number)->version
-               ? -ECANCELED
-               : 0;
+    *before = o.id;
+    return cond->if_version != 0 && cond->if_version != fh_object_version(&o) ? -ECANCELED : 0;
 }
 
 /* The object goes, its name stays for another. */
-static void name_orphan(struct fh_zone *z, uint32_t number)
+static void name_orphan(struct fh_zone *z, uint64_t id)
 {
-    int rc = fh_zone_set_extra(z, number, NULL, 0, 0);
+    struct fh_object o = fh_objects_at(&z->objects, id);
+    int rc = fh_zone_set_extra(z, &o, NULL, 0, 0);
 
     FH_ASSERT(rc == 0);
-    fh_zone_drop(z, number);
+    fh_zone_drop(z, &o);
 }
 
-int fh_zone_give_name(struct fh_zone *z, uint32_t number, const void *name, size_t size,
-                      uint32_t before, uint64_t ttl_ms)
+int fh_zone_give_name(struct fh_zone *z, const struct fh_object *o, const void *name, size_t size,
+                      uint64_t before, uint64_t ttl_ms)
 {
-    struct fh_object *o = fh_objects_at(&z->objects, number);
-    struct fh_name n = name_made((uint32_t)o->tenant, name, size);
+    struct fh_name n = name_made(fh_object_tenant(o), name, size);
     int rc;
 
-    if (before == FH_OBJECT_NONE && (rc = fh_directory_add(&z->directory, &n, number)) != 0)
+    if (before == FH_OBJECT_NONE && (rc = fh_directory_add(&z->directory, &n, o->id)) != 0)
         return rc;
-    if ((rc = fh_zone_set_extra(z, number, name, size, ttl_ms)) != 0) {
+    if ((rc = fh_zone_set_extra(z, o, name, size, ttl_ms)) != 0) {
         if (before == FH_OBJECT_NONE)
-            fh_directory_remove(&z->directory, &n, number);
+            fh_directory_remove(&z->directory, &n, o->id);
         return rc;
     }
     if (before != FH_OBJECT_NONE) {
-        fh_directory_replace(&z->directory, &n, before, number);
+        fh_directory_replace(&z->directory, &n, before, o->id);
         name_orphan(z, before);
     }
-    o->sealed = 1;
+    fh_object_set_sealed(o, true);
     return 0;
 }
 
@@ -109,78 +105,85 @@ int fh_zone_give_name(struct fh_zone *z, uint32_t number, const void *name, size
 
 static void put_forget(struct fh_put *put)
 {
-    if (put->number != FH_OBJECT_NONE)
-        fh_zone_drop(put->zone, put->number);
-    put->number = FH_OBJECT_NONE;
+    if (put->id != FH_OBJECT_NONE) {
+        struct fh_object o = fh_objects_at(&put->zone->objects, put->id);
+        fh_zone_drop(put->zone, &o);
+    }
+    put->id = FH_OBJECT_NONE;
 }
 
-static int put_make(struct fh_put *put)
+static int put_make(struct fh_put *put, struct fh_object *o)
 {
-    if (put->number != FH_OBJECT_NONE)
+    struct fh_zone *z = put->zone;
+
+    if (put->id != FH_OBJECT_NONE) {
+        *o = fh_objects_at(&z->objects, put->id);
         return 0;
-    return put->durable ? fh_zone_make_durable(put->zone, put->tenant, put->body_size, &put->number)
-                        : fh_zone_make(put->zone, put->tenant, put->body_size, &put->number);
+    }
+    int rc = put->durable ? fh_zone_make_durable(z, put->tenant, put->body_size, o)
+                          : fh_zone_make(z, put->tenant, put->body_size, o);
+    if (rc == 0)
+        put->id = o->id;
+    return rc;
 }
 
 /* Makes the object if there is none yet, and writes its bytes once. */
-static int put_write(struct fh_put *put)
+static int put_write(struct fh_put *put, struct fh_object *o)
 {
     struct fh_zone *z = put->zone;
     int rc;
 
-    if (put->written)
-        return 0;
-    if ((rc = put_make(put)) != 0)
+    if ((rc = put_make(put, o)) != 0 || put->written)
         return rc;
-    struct fh_addr start = {fh_objects_at(&z->objects, put->number)->addr};
+    struct fh_addr start = fh_object_addr(o, 0);
     struct fh_span span = {.kind = FH_SPAN_COPY, .start = start, .size = put->body_size};
     if (put->body_size > 0 && (rc = fh_pager_prepare(&z->pager, &put->call, &put->hold, span)) != 0)
         return rc;
     fh_pager_write(&z->pager, start, put->body, put->body_size);
-    fh_zone_set_filled(z, put->number, put->body_size);
+    fh_zone_set_filled(z, o, put->body_size);
     put->written = true;
     return 0;
 }
 
 /* The name is given by a commit, which has the object from now on. */
-static int put_commit(struct fh_put *put, uint32_t before)
+static int put_commit(struct fh_put *put, const struct fh_object *o, uint64_t before)
 {
     struct fh_naming n = {.name = put->name,
                           .name_size = put->name_size,
-                          .number = put->number,
+                          .id = o->id,
                           .before = before,
                           .ttl_ms = put->ttl_ms,
                           .is_put = true,
                           .out = &put->object};
     int rc;
 
-    if (put->durable && (rc = fh_zone_sync_object(put->zone, &put->call, &put->hold, put->number,
-                                                  &put->cursor)) != 0)
+    if (put->durable &&
+        (rc = fh_zone_sync_object(put->zone, &put->call, &put->hold, o, &put->cursor)) != 0)
         return rc;
     rc = fh_zone_commit_name(put->zone, &put->call, &put->hold, &n);
     if (rc == -EINPROGRESS)
-        put->number = FH_OBJECT_NONE;
+        put->id = FH_OBJECT_NONE;
     return rc;
 }
 
 static int put_try(struct fh_put *put)
 {
     struct fh_zone *z = put->zone;
-    uint32_t before;
+    struct fh_object o;
+    uint64_t before;
     int rc;
 
     rc = fh_zone_may_name(z, put->tenant, put->name, put->name_size, &put->cond, &before);
     if (rc == -EAGAIN)
         return fh_zone_wait_for_commit(z, &put->call, &put->hold);
-    if (rc != 0 || (rc = put_write(put)) != 0)
+    if (rc != 0 || (rc = put_write(put, &o)) != 0)
         return rc;
     if (put->durable || fh_zone_needs_commit(z, before))
-        return put_commit(put, before);
-    if ((rc = fh_zone_give_name(z, put->number, put->name, put->name_size, before, put->ttl_ms)) !=
-        0)
+        return put_commit(put, &o, before);
+    if ((rc = fh_zone_give_name(z, &o, put->name, put->name_size, before, put->ttl_ms)) != 0)
         return rc;
-    fh_objects_at(&z->objects, put->number)->version = ++z->version;
-    fh_zone_describe(z, put->number, &put->object);
+    fh_zone_bump(z, &o);
+    fh_zone_describe(z, &o, &put->object);
     return 0;
 }
 
@@ -201,7 +204,7 @@ int fh_zone_put(struct fh_zone *z, struct fh_put *put)
     if (put->body_size > FH_WRITE_MAX)
         return -EFBIG;
     put->zone = z;
-    put->number = FH_OBJECT_NONE;
+    put->id = FH_OBJECT_NONE;
     put->written = false;
     put->cursor.v = 0;
     fh_hold_init(&put->hold);
@@ -218,26 +221,26 @@ void fh_zone_put_cancel(struct fh_put *put)
 int fh_zone_publish(struct fh_zone *z, const struct fh_ref *ref, const void *name, size_t name_size,
                     uint64_t ttl_ms, const struct fh_cond *cond, struct fh_object_view *out)
 {
-    struct fh_heap_block block;
-    uint32_t number, before;
+    struct fh_object o;
+    uint64_t before;
     int rc;
 
-    if ((rc = fh_zone_resolve(z, ref, &number, &block)) != 0)
+    if ((rc = fh_zone_resolve(z, ref, &o)) != 0)
         return rc;
-    if (fh_zone_name(z, number).size > 0)
+    if (fh_zone_name(z, &o).size > 0)
         return -ECANCELED;
-    if (fh_zone_is_durable(z, fh_objects_at(&z->objects, number)))
+    if (fh_zone_is_durable(z, &o))
         return -EAGAIN;
-    if (fh_zone_file_of(z, fh_objects_at(&z->objects, number)))
+    if (fh_zone_file_of(z, &o))
         return -EOPNOTSUPP;
     if ((rc = fh_zone_may_name(z, ref->tenant, name, name_size, cond, &before)) != 0)
         return rc;
     if (fh_zone_needs_commit(z, before))
         return -EAGAIN;
-    if ((rc = fh_zone_give_name(z, number, name, name_size, before, ttl_ms)) != 0)
+    if ((rc = fh_zone_give_name(z, &o, name, name_size, before, ttl_ms)) != 0)
         return rc;
-    fh_objects_at(&z->objects, number)->version = ++z->version;
-    fh_zone_describe(z, number, out);
+    fh_zone_bump(z, &o);
+    fh_zone_describe(z, &o, out);
     return 0;
 }
 
@@ -246,36 +249,34 @@ int fh_zone_publish(struct fh_zone *z, const struct fh_ref *ref, const void *nam
 int fh_zone_lookup(struct fh_zone *z, uint32_t tenant, const void *name, size_t name_size,
                    struct fh_object_view *out)
 {
-    uint32_t number;
-    int rc = fh_zone_find_name(z, tenant, name, name_size, &number);
+    struct fh_object o;
+    int rc = fh_zone_find_name(z, tenant, name, name_size, &o);
 
     if (rc == 0)
-        fh_zone_describe(z, number, out);
+        fh_zone_describe(z, &o, out);
     return rc;
 }
 
 int fh_zone_may_delete(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
-                       const struct fh_cond *cond, uint32_t *number)
+                       const struct fh_cond *cond, struct fh_object *out)
 {
-    int rc = name_find(z, tenant, name, size, number);
+    int rc = name_find(z, tenant, name, size, out);
 
     if (rc != 0)
         return rc;
-    return cond->if_version != 0 && cond->if_version != fh_objects_at(&z->objects, *number)->version
-               ? -ECANCELED
-               : 0;
+    return cond->if_version != 0 && cond->if_version != fh_object_version(out) ? -ECANCELED : 0;
 }
 
 int fh_zone_delete(struct fh_zone *z, uint32_t tenant, const void *name, size_t name_size,
                    const struct fh_cond *cond)
 {
-    uint32_t number;
-    int rc = fh_zone_may_delete(z, tenant, name, name_size, cond, &number);
+    struct fh_object o;
+    int rc = fh_zone_may_delete(z, tenant, name, name_size, cond, &o);
 
-    if (rc == 0 && fh_zone_needs_commit(z, number))
+    if (rc == 0 && fh_zone_needs_commit(z, o.id))
         rc = -EAGAIN;
     if (rc == 0)
-        fh_zone_drop(z, number);
+        fh_zone_drop(z, &o);
     return rc;
 }
 
@@ -292,19 +293,19 @@ void fh_zone_list(struct fh_zone *z, uint32_t tenant, const void *prefix, size_t
                   void *ctx)
 {
     struct fh_name wanted = name_made(tenant, prefix, prefix_size);
-    uint64_t object;
+    uint64_t id;
 
     for (uint32_t steps = 0; steps < FH_LIST_STEPS; steps++) {
-        if (!fh_directory_next(&z->directory, cursor, &object)) {
+        if (!fh_directory_next(&z->directory, cursor, &id)) {
             *cursor = 0;
             return;
         }
-        uint32_t number = (uint32_t)object;
-        struct fh_name name = fh_zone_name(z, number);
+        struct fh_object o = fh_objects_at(&z->objects, id);
+        struct fh_name name = fh_zone_name(z, &o);
         struct fh_object_view view;
-        if (name_is_listed(&name, &wanted) && !fh_objects_at(&z->objects, number)->coming &&
-            !fh_zone_is_expired(z, fh_objects_at(&z->objects, number))) {
-            fh_zone_describe(z, number, &view);
+        if (name_is_listed(&name, &wanted) && !fh_object_is_coming(&o) &&
+            !fh_zone_is_expired(z, &o)) {
+            fh_zone_describe(z, &o, &view);
             if (!visit(ctx, name.bytes, name.size, &view))
                 return;
         }

@@ -129,13 +129,11 @@ static bool range_is_clean(const struct fh_zone *z, struct fh_addr start, struct
     return true;
 }
 
-bool fh_zone_red_zone_is_clean(const struct fh_zone *z, const struct fh_heap_block *block,
-                               uint64_t filled)
+bool fh_zone_red_zone_is_clean(const struct fh_zone *z, const struct fh_object *o)
 {
-    struct fh_addr wrong;
+    struct fh_addr end = fh_object_addr(o, o->run->cache->size->object_bytes), wrong;
 
-    return !z->stale || range_is_clean(z, (struct fh_addr){block->addr.v + filled},
-                                       (struct fh_addr){block->addr.v + block->room_bytes}, &wrong);
+    return !z->stale || range_is_clean(z, fh_object_addr(o, o->small->filled), end, &wrong);
 }
 
 static void check_place(const struct fh_zone *z, struct fh_slab_run *run, uint32_t object,
@@ -144,10 +142,9 @@ static void check_place(const struct fh_zone *z, struct fh_slab_run *run, uint32
     const struct fh_slab_size *size = run->cache->size;
     struct fh_addr start = fh_slab_run_addr(run, size, object);
     struct fh_addr end = fh_slab_run_addr(run, size, object + 1), wrong;
-    bool live = !fh_bit_is_set(run->free_bits, object);
-    uint64_t filled = live ? z->objects.filled[fh_slab_run_tags(run, size)[object]] : 0;
+    const struct fh_small *record = fh_slab_run_record(run, size, object);
 
-    start.v += filled;
+    start.v += record->filled; /* 0 of a free one */
     if (!range_is_clean(z, start, end, &wrong))
         fh_report(r, "[P1] slab %u: byte %" PRIx64 " was written, which is no object's",
                   run->number, wrong.v);
@@ -168,9 +165,9 @@ void fh_zone_poison_check(const struct fh_zone *z, struct fh_report *r)
     const struct fh_slab *slab = &z->heap.slab;
 
     for (uint32_t n = 0; z->stale && n < slab->runs_cap; n++) {
-        if (slab->runs[n] & 1)
+        struct fh_slab_run *run = fh_slab_run_at(slab, n);
+        if (!run)
             continue;
-        struct fh_slab_run *run = (struct fh_slab_run *)(uintptr_t)slab->runs[n];
         for (uint32_t o = 0; o < run->cache->size->objects; o++)
             check_place(z, run, o, r);
         check_tail(z, run, r);

@@ -175,38 +175,35 @@ static void reader_hold_initial(struct fh_reader *r, const struct fh_object *o)
 }
 
 /* Once per read, however often it has to begin again. */
-static void reader_touch(struct fh_reader *r, uint32_t number)
+static void reader_touch(struct fh_reader *r, const struct fh_object *o)
 {
     if (!r->touched && r->left > r->zeros)
-        r->advice =
-            fh_zone_touch(r->zone, r->ref.stream, number, r->offset, r->left - r->zeros, true);
+        r->advice = fh_zone_touch(r->zone, r->ref.stream, o, r->offset, r->left - r->zeros, true);
     r->touched = true;
 }
 
 /* The checks of a read, and its moment. */
 static int reader_begin(struct fh_reader *r)
 {
-    struct fh_heap_block block;
-    uint32_t number;
+    struct fh_object o;
     int rc;
 
     if (r->by.name && (rc = reader_resolve_name(r)) != 0)
         return rc;
-    if ((rc = fh_zone_resolve(r->zone, &r->ref, &number, &block)) != 0)
+    if ((rc = fh_zone_resolve(r->zone, &r->ref, &o)) != 0)
         return rc;
-    const struct fh_object *o = fh_objects_at(&r->zone->objects, number);
-    if (r->offset > o->size || r->left > o->size - r->offset)
+    uint64_t size = fh_object_size(&o), filled = fh_object_filled(&o);
+    if (r->offset > size || r->left > size - r->offset)
         return -EINVAL;
-    uint64_t filled = fh_zone_filled(r->zone, number);
-    reader_hold_initial(r, o);
-    fh_zone_describe(r->zone, number, &r->object);
-    r->at = fh_object_addr(o, r->offset);
+    reader_hold_initial(r, &o);
+    fh_zone_describe(r->zone, &o, &r->object);
+    r->at = fh_object_addr(&o, r->offset);
     r->end = r->offset + r->left;
     r->zeros = r->left - fh_min_u64(r->left, filled > r->offset ? filled - r->offset : 0);
-    reader_touch(r, number);
+    reader_touch(r, &o);
     if (reader_next_bytes(r) == r->left - r->zeros)
         return reader_hold_window(r);
-    if (o->small)
+    if (o.small)
         return -EFBIG; /* only in a zone whose windows are smaller than a small object */
     if ((rc = reader_make_view(r)) != 0)
         return rc;

@@ -13,62 +13,51 @@
 #include "bits.h"
 #include "zone_private.h"
 
-static int resize_in_place(struct fh_mutation *m, uint32_t number)
+static int resize_in_place(struct fh_mutation *m, const struct fh_object *o)
 {
     struct fh_zone *z = m->zone;
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
+    uint64_t size = fh_object_size(o);
     int rc;
 
-    if (m->size < o->size && o->small) {
-        fh_zone_set_filled(z, number, fh_min_u64(fh_zone_filled(z, number), m->size));
-    } else if (m->size < o->size) {
+    if (m->size < size && o->small) {
+        fh_zone_set_filled(z, o, fh_min_u64(fh_object_filled(o), m->size));
+    } else if (m->size < size) {
         struct fh_span cut = {
-            .kind = FH_SPAN_ZERO, .start = fh_object_addr(o, m->size), .size = o->size - m->size};
+            .kind = FH_SPAN_ZERO, .start = fh_object_addr(o, m->size), .size = size - m->size};
         if ((rc = fh_pager_prepare(&z->pager, &m->call, &m->hold, cut)) != 0)
             return rc;
         fh_pager_zero(&z->pager, cut.start, cut.size);
     }
-    fh_objects_resize(&z->objects, number, m->size);
+    fh_objects_resize(&z->objects, o, m->size);
     return 0;
 }
 
 /* In the data directory an object can become shorter: what is cut off is forgotten. */
-static int resize_durable(struct fh_mutation *m, uint32_t number)
+static int resize_durable(struct fh_mutation *m, const struct fh_object *o)
 {
     struct fh_zone *z = m->zone;
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
     struct fh_addr end = fh_object_addr(o, m->size);
-    uint64_t pages = fh_pages_for(m->size);
+    uint64_t size = fh_object_size(o), pages = fh_pages_for(m->size);
     int rc;
 
-    if (m->size > o->size)
+    if (m->size > size)
         return -EOPNOTSUPP;
     struct fh_span edge = {
         .kind = FH_SPAN_COPY,
         .start = end,
-        .size = fh_min_u64(o->size, pages << FH_PAGE_SHIFT) - m->size,
+        .size = fh_min_u64(size, pages << FH_PAGE_SHIFT) - m->size,
     };
     if (edge.size > 0 && (rc = fh_pager_prepare(&z->pager, &m->call, &m->hold, edge)) != 0)
         return rc;
     fh_pager_zero(&z->pager, edge.start, edge.size);
     struct fh_page first = fh_page_of_addr(fh_object_addr(o, pages << FH_PAGE_SHIFT));
-    fh_pager_discard(&z->pager, first, fh_pages_for(o->size) - pages);
-    fh_objects_resize(&z->objects, number, m->size);
+    fh_pager_discard(&z->pager, first, fh_pages_for(size) - pages);
+    fh_objects_resize(&z->objects, o, m->size);
     return 0;
 }
 
-/* From now on the object lives in the new block, under a new key. */
-static void resize_settle(struct fh_mutation *m, uint32_t number, const struct fh_heap_block *block)
-{
-    struct fh_object *o = fh_objects_at(&m->zone->objects, number);
-
-    o->addr = block->addr.v & ((UINT64_C(1) << 48) - 1);
-    o->small = block->in_slab;
-    o->key = fh_zone_new_key(m->zone);
-    fh_objects_resize(&m->zone->objects, number, m->size);
-}
-
-static int resize_by_entries(struct fh_mutation *m, uint32_t number,
+/* The object, of pages, lives in a new block from now on, under a new key. */
+static int resize_by_entries(struct fh_mutation *m, struct fh_object *o,
                              const struct fh_heap_block *old)
 {
     struct fh_zone *z = m->zone;
@@ -76,7 +65,7 @@ static int resize_by_entries(struct fh_mutation *m, uint32_t number,
     struct fh_heap_block block;
     int rc;
 
-    if ((rc = fh_heap_alloc(&z->heap, m->ref.tenant, m->size, number, &block)) != 0)
+    if ((rc = fh_heap_alloc(&z->heap, m->ref.tenant, m->size, (uint32_t)o->id, &block)) != 0)
         return rc;
     if ((rc = fh_pagetable_touch_like(&z->pager.table, fh_page_of_addr(old->addr),
                                       fh_page_of_addr(block.addr), pages)) != 0) {
@@ -85,74 +74,85 @@ static int resize_by_entries(struct fh_mutation *m, uint32_t number,
     }
     fh_pager_move(&z->pager, fh_page_of_addr(old->addr), fh_page_of_addr(block.addr), pages);
     fh_zone_give_block(z, old->addr, old->room_bytes);
-    resize_settle(m, number, &block);
+    fh_object_set_place(o, block.addr, fh_zone_new_key(z));
+    fh_objects_resize(&z->objects, o, m->size);
     return 0;
 }
 
 /* Saves the bytes of a small object; -EINPROGRESS while its pages are read in. */
-static int resize_save(struct fh_mutation *m, uint32_t number)
+static int resize_save(struct fh_mutation *m, const struct fh_object *o)
 {
     struct fh_zone *z = m->zone;
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
-    struct fh_addr at = {o->addr};
-    uint64_t filled = fh_zone_filled(z, number);
+    uint64_t filled = fh_object_filled(o);
     int rc;
 
     if (!m->move && !(m->move = fh_mem_take(&z->mem, sizeof(*m->move))))
         return -ENOMEM;
-    if (m->move->version == o->version)
+    if (m->move->version == fh_object_version(o))
         return 0;
     if (filled > 0) {
-        struct fh_span whole = {.kind = FH_SPAN_READ, .start = at, .size = filled};
+        struct fh_span whole = {
+            .kind = FH_SPAN_READ, .start = fh_object_addr(o, 0), .size = filled};
         if ((rc = fh_pager_prepare(&z->pager, &m->call, &m->hold, whole)) != 0)
             return rc;
-        fh_pager_peek(&z->pager, at, m->move->bytes, filled);
+        fh_pager_peek(&z->pager, whole.start, m->move->bytes, filled);
     }
-    m->move->version = o->version;
+    m->move->version = fh_object_version(o);
     m->move->filled = filled;
     return 0;
 }
 
-static int resize_by_copy(struct fh_mutation *m, uint32_t number, const struct fh_heap_block *old)
+/* What the record of a small object says, and its place does not, goes with it. It has no name: it
+ * would be sealed. */
+static void resize_carry_over(struct fh_zone *z, const struct fh_object *from,
+                              const struct fh_object *to)
+{
+    FH_ASSERT(!fh_object_is_sealed(from));
+    fh_object_set_extra(to, fh_object_extra(from), fh_object_expires(from));
+    fh_object_set_extra(from, FH_EXTRAS_NONE, false);
+    fh_zone_drop(z, from);
+}
+
+static int resize_by_copy(struct fh_mutation *m, struct fh_object *o)
 {
     struct fh_zone *z = m->zone;
-    struct fh_heap_block block;
+    struct fh_object moved;
     int rc;
 
-    if ((rc = resize_save(m, number)) != 0)
+    if ((rc = resize_save(m, o)) != 0)
         return rc;
-    if ((rc = fh_heap_alloc(&z->heap, m->ref.tenant, m->size, number, &block)) != 0)
+    if ((rc = fh_zone_make(z, m->ref.tenant, m->size, &moved)) != 0)
         return rc;
-    struct fh_span copy = {.kind = FH_SPAN_COPY, .start = block.addr, .size = m->move->filled};
+    struct fh_span copy = {
+        .kind = FH_SPAN_COPY, .start = fh_object_addr(&moved, 0), .size = m->move->filled};
     if (copy.size > 0 && (rc = fh_pager_prepare(&z->pager, &m->call, &m->hold, copy)) != 0) {
-        int freed = fh_heap_free(&z->heap, block.addr); /* nothing was written to it */
-        FH_ASSERT(freed == 0);
+        fh_zone_drop(z, &moved); /* nothing was written to it */
         return rc;
     }
-    fh_pager_write(&z->pager, block.addr, m->move->bytes, m->move->filled);
-    fh_zone_give_slot(z, old, m->move->filled);
-    resize_settle(m, number, &block);
-    fh_zone_set_filled(z, number, m->move->filled);
+    fh_pager_write(&z->pager, copy.start, m->move->bytes, m->move->filled);
+    fh_zone_set_filled(z, &moved, m->move->filled);
+    resize_carry_over(z, o, &moved);
+    *o = moved;
     return 0;
 }
 
-int fh_zone_resize_step(struct fh_mutation *m)
+int fh_zone_resize_step(struct fh_mutation *m, struct fh_object *o)
 {
+    uint32_t cache = fh_object_cache(o);
     struct fh_heap_block block;
-    uint32_t number;
     int rc;
 
     if (m->size > FH_OBJECT_SIZE_MAX)
         return -EFBIG;
-    if ((rc = fh_zone_resolve(m->zone, &m->ref, &number, &block)) != 0)
-        return rc;
-    if (fh_zone_is_durable(m->zone, fh_objects_at(&m->zone->objects, number)))
-        return resize_durable(m, number);
-    if (fh_zone_file_of(m->zone, fh_objects_at(&m->zone->objects, number)))
+    if (fh_zone_is_durable(m->zone, o))
+        return resize_durable(m, o);
+    if (fh_zone_file_of(m->zone, o))
         return -EOPNOTSUPP;
-    if (block.typed > 0 && m->size > fh_caches_at(&m->zone->caches, block.typed)->object_size)
+    if (cache > 0 && m->size > fh_caches_at(&m->zone->caches, cache)->object_size)
         return -EINVAL;
+    rc = fh_heap_find(&m->zone->heap, o->addr, &block);
+    FH_ASSERT(rc == 0);
     if (m->size <= block.room_bytes)
-        return resize_in_place(m, number);
-    return block.in_slab ? resize_by_copy(m, number, &block) : resize_by_entries(m, number, &block);
+        return resize_in_place(m, o);
+    return o->small ? resize_by_copy(m, o) : resize_by_entries(m, o, &block);
 }

@@ -15,7 +15,7 @@
  *
  * Invariants
  *   [I1] used of a slab is the number of its objects whose bit is clear; no bit beyond the last
- *   [I2] the tag of a free object is 0
+ *   [I2] the record of a free object is zeros
  *   [I3] a slab with live objects is in the list of its fill, one without is its cache's `empty`;
  *        the set `fills` names the lists that are not empty
  *   [I4] a number in use leads to the slab that has it; all other numbers form the free chain
@@ -35,7 +35,6 @@
 enum {
     FILL_FULL = FH_SLAB_FILLS, /* the list of full slabs, after those of partial ones */
     RUNS_CAP_FIRST = 64,
-    RUNS_CAP_MAX = 1 << 30,
 };
 
 #define NUMBER_NONE UINT32_MAX
@@ -65,7 +64,7 @@ static int slab_reserve_number(struct fh_slab *s)
     if (s->free_number != NUMBER_NONE)
         return 0;
     uint32_t cap = s->runs_cap ? s->runs_cap * 2 : RUNS_CAP_FIRST;
-    uint64_t *runs = cap > RUNS_CAP_MAX
+    uint64_t *runs = cap > FH_SLAB_NUMBERS_MAX
                          ? NULL
                          : fh_mem_grow(s->opts.mem, s->runs, s->runs_cap * sizeof(uint64_t),
                                        cap * sizeof(uint64_t));
@@ -252,7 +251,7 @@ void fh_slab_init(struct fh_slab *s, const struct fh_slab_opts *opts)
 {
     *s = (struct fh_slab){.opts = *opts, .free_number = NUMBER_NONE};
     for (uint32_t i = 0; i < FH_SLAB_SIZES; i++)
-        fh_slab_size_init(&s->sizes[i], i);
+        fh_slab_size_init(&s->sizes[i], i, opts->record_bytes);
 }
 
 static void slab_drop_cache(struct fh_slab *s, uint32_t tenant, uint32_t index)
@@ -287,25 +286,21 @@ void fh_slab_fini(struct fh_slab *s)
 
 /* --- objects --- */
 
-static void slab_take_object(struct fh_slab_cache *c, struct fh_slab_run *run, uint32_t tag,
+static void slab_take_object(struct fh_slab_cache *c, struct fh_slab_run *run,
                              struct fh_slab_object *out)
 {
     const struct fh_slab_size *z = c->size;
     uint32_t object = fh_slab_run_lowest_free(run);
     fh_bit_clear(run->free_bits, object);
-    fh_slab_run_tags(run, z)[object] = tag;
     if (run == c->empty)
         c->empty = NULL;
     cache_set_used(c, run, run->used + 1);
     c->used++;
-    *out = (struct fh_slab_object){.addr = fh_slab_run_addr(run, z, object),
-                                   .size = z->object_bytes,
-                                   .tag = tag,
-                                   .typed = c->typed};
+    *out = (struct fh_slab_object){
+        .addr = fh_slab_run_addr(run, z, object), .run = run, .index = object};
 }
 
-int fh_slab_cache_alloc(struct fh_slab *s, struct fh_slab_cache *c, uint32_t tag,
-                        struct fh_slab_object *out)
+int fh_slab_cache_alloc(struct fh_slab *s, struct fh_slab_cache *c, struct fh_slab_object *out)
 {
     struct fh_slab_run *run = slab_pick_partial(s, c);
     if (!run && !c->empty) {
@@ -313,17 +308,16 @@ int fh_slab_cache_alloc(struct fh_slab *s, struct fh_slab_cache *c, uint32_t tag
         if (rc != 0)
             return rc;
     }
-    slab_take_object(c, run ? run : c->empty, tag, out);
+    slab_take_object(c, run ? run : c->empty, out);
     return 0;
 }
 
-int fh_slab_alloc(struct fh_slab *s, uint32_t tenant, uint32_t size, uint32_t tag,
-                  struct fh_slab_object *out)
+int fh_slab_alloc(struct fh_slab *s, uint32_t tenant, uint32_t size, struct fh_slab_object *out)
 {
     if (size > FH_SLAB_SIZE_MAX)
         return -EFBIG;
     struct fh_slab_cache *c = slab_cache(s, tenant, fh_slab_size_index(size));
-    return c ? fh_slab_cache_alloc(s, c, tag, out) : -ENOMEM;
+    return c ? fh_slab_cache_alloc(s, c, out) : -ENOMEM;
 }
 
 static void slab_discard(struct fh_slab *s, struct fh_page first, uint64_t pages)
@@ -370,7 +364,6 @@ int fh_slab_free(struct fh_slab *s, uint32_t number, struct fh_addr addr)
     FH_ASSERT(run->used > 0); /* [I1] */
     FH_ASSERT(c->used > 0);   /* [I6] */
     fh_bit_set(run->free_bits, object);
-    fh_slab_run_tags(run, z)[object] = 0;
     c->used--;
     cache_set_used(c, run, run->used - 1);
     if (z->pages > 1 || run->used == 0)
@@ -387,10 +380,7 @@ int fh_slab_find(const struct fh_slab *s, uint32_t number, struct fh_addr addr,
     uint32_t object = fh_slab_run_object_at(run, run->cache->size, addr);
     if (object == FH_SLAB_OBJECT_NONE)
         return -EFAULT;
-    *out = (struct fh_slab_object){.addr = addr,
-                                   .size = run->cache->size->object_bytes,
-                                   .tag = fh_slab_run_tags(run, run->cache->size)[object],
-                                   .typed = run->cache->typed};
+    *out = (struct fh_slab_object){.addr = addr, .run = run, .index = object};
     return 0;
 }
 
@@ -555,6 +545,16 @@ struct recount {
     uint64_t cache_slabs, objects; /* of one cache */
 };
 
+static bool record_is_blank(struct fh_slab_run *run, const struct fh_slab_size *z, uint32_t object)
+{
+    const uint8_t *record = fh_slab_run_record(run, z, object);
+    uint32_t i = 0;
+
+    while (i < z->record_bytes && record[i] == 0)
+        i++;
+    return i == z->record_bytes;
+}
+
 static void check_objects(struct recount *k, struct fh_slab_run *run) /* [I1] [I2] */
 {
     const struct fh_slab_size *z = run->cache->size;
@@ -563,8 +563,8 @@ static void check_objects(struct recount *k, struct fh_slab_run *run) /* [I1] [I
         bool is_free = fh_bit_is_set(run->free_bits, o);
         if (is_free && o >= z->objects)
             fh_report(&k->r, "[I1] slab %u: a bit beyond the last object", run->number);
-        if (is_free && o < z->objects && fh_slab_run_tags(run, run->cache->size)[o] != 0)
-            fh_report(&k->r, "[I2] slab %u: free object %u has a tag", run->number, o);
+        if (is_free && o < z->objects && !record_is_blank(run, z, o))
+            fh_report(&k->r, "[I2] slab %u: free object %u has a record", run->number, o);
         used += !is_free && o < z->objects;
     }
     if (used != run->used)

@@ -11,8 +11,8 @@
  * Threads    one zone thread.
  * Errors     -EFBIG above FH_SLAB_SIZE_MAX; -EFAULT not the first byte of a live object; -ENOMEM,
  *            -ENOSPC as space. State unchanged on every error.
- * Cost       alloc, free, find: O(1), plus the space's when a slab comes or goes. Books: 4 B per
- *            object for its tag, a bit, and 40 B per slab.
+ * Cost       alloc, free, find: O(1), plus the space's when a slab comes or goes. Books: a bit and
+ *            the record per object, 40 B per slab.
  */
 #ifndef FH_ALLOC_SLAB_H
 #define FH_ALLOC_SLAB_H
@@ -33,6 +33,7 @@ enum {
     FH_SLAB_LOOKS = 8,                 /* slabs asked whether they are resident */
     FH_SLAB_TENANTS = 1 << 20,         /* tenants are numbered densely from 0 */
     FH_SLAB_TYPED_MAX = 256,           /* typed caches */
+    FH_SLAB_NUMBERS_MAX = 1 << 25,     /* slabs: they have the numbers below */
 };
 
 /* All slabs of one tenant and size. */
@@ -49,6 +50,7 @@ struct fh_slab_cache {
 struct fh_slab_opts {
     struct fh_mem *mem;
     struct fh_space *space;
+    uint32_t record_bytes; /* kept for each object beside its slab's books: the owner's */
     void (*discard)(void *ctx, struct fh_page first, uint64_t pages); /* may be NULL */
     bool (*resident)(void *ctx, struct fh_page page);                 /* may be NULL */
     void *ctx;
@@ -70,9 +72,8 @@ struct fh_slab {
 
 struct fh_slab_object {
     struct fh_addr addr;
-    uint32_t size; /* the size of its cache */
-    uint32_t tag;
-    uint32_t typed; /* the number of its typed cache, or 0 */
+    struct fh_slab_run *run; /* its slab: size, tenant and typed cache are those of run->cache */
+    uint32_t index;          /* in its slab */
 };
 
 /* One cache. */
@@ -99,8 +100,9 @@ struct fh_slab_stats {
 void fh_slab_init(struct fh_slab *, const struct fh_slab_opts *);
 void fh_slab_fini(struct fh_slab *);
 
-/* size: 1..FH_SLAB_SIZE_MAX; tenant below FH_SLAB_TENANTS. *out is untouched on error. */
-FH_CHECKED int fh_slab_alloc(struct fh_slab *, uint32_t tenant, uint32_t size, uint32_t tag,
+/* size: 1..FH_SLAB_SIZE_MAX; tenant below FH_SLAB_TENANTS. *out is untouched on error. The record of
+ * a new object is zeros, and must be again when it is freed. */
+FH_CHECKED int fh_slab_alloc(struct fh_slab *, uint32_t tenant, uint32_t size,
                              struct fh_slab_object *out);
 /*
  * A typed cache: the caller's struct and geometry, which stay where they are until close, or until
@@ -109,12 +111,19 @@ FH_CHECKED int fh_slab_alloc(struct fh_slab *, uint32_t tenant, uint32_t size, u
 FH_CHECKED int fh_slab_cache_open(struct fh_slab *, struct fh_slab_cache *, uint32_t tenant,
                                   const struct fh_slab_size *);
 FH_CHECKED int fh_slab_cache_close(struct fh_slab *, struct fh_slab_cache *);
-FH_CHECKED int fh_slab_cache_alloc(struct fh_slab *, struct fh_slab_cache *, uint32_t tag,
+FH_CHECKED int fh_slab_cache_alloc(struct fh_slab *, struct fh_slab_cache *,
                                    struct fh_slab_object *out);
 /* `number` is that of a page's mark, without FH_SPACE_SLAB; addr any byte of that page. */
 FH_CHECKED int fh_slab_free(struct fh_slab *, uint32_t number, struct fh_addr);
 FH_CHECKED int fh_slab_find(const struct fh_slab *, uint32_t number, struct fh_addr,
                             struct fh_slab_object *out);
+
+/* The slab with a number, or NULL when none has it. */
+static inline struct fh_slab_run *fh_slab_run_at(const struct fh_slab *s, uint64_t number)
+{
+    uint64_t entry = number < s->runs_cap ? s->runs[number] : 1;
+    return (entry & 1) == 0 ? (struct fh_slab_run *)(uintptr_t)entry : NULL;
+}
 
 /* Gives back the empty slabs kept, and caches without slabs. */
 void fh_slab_trim(struct fh_slab *);

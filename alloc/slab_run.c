@@ -11,7 +11,7 @@
  *
  * Invariants (counted by the check of slab)
  *   [I1] used is the number of objects whose bit is clear; no bit is set beyond the last object
- *   [I2] the tag of a free object is 0
+ *   [I2] the record of a free object is zeros
  */
 #include "slab_run.h"
 
@@ -61,35 +61,39 @@ static uint32_t typed_pages(uint32_t object_bytes)
     return best;
 }
 
-static void size_fill_in(struct fh_slab_size *z, uint32_t object_bytes, uint32_t pages)
+static void size_fill_in(struct fh_slab_size *z, uint32_t object_bytes, uint32_t pages,
+                         uint32_t record_bytes)
 {
     uint32_t objects = pages * FH_PAGE_SIZE / object_bytes;
+    FH_ASSERT(objects <= FH_SLAB_OBJECTS_MAX);
     *z = (struct fh_slab_size){
         .object_bytes = object_bytes,
         .pages = pages,
         .objects = objects,
+        .record_bytes = record_bytes,
         .inverse = ((UINT64_C(1) << 40) + object_bytes - 1) / object_bytes,
         .fill_inverse = ((UINT64_C(1) << 35) + objects - 1) / objects,
     };
 }
 
-void fh_slab_size_init(struct fh_slab_size *z, uint32_t index)
+void fh_slab_size_init(struct fh_slab_size *z, uint32_t index, uint32_t record_bytes)
 {
     FH_ASSERT(index < FH_SLAB_SIZES);
     uint32_t object_bytes = (8 + index % 8) << (index / 8 + 1);
-    size_fill_in(z, object_bytes, size_pages(object_bytes));
+    size_fill_in(z, object_bytes, size_pages(object_bytes), record_bytes);
 }
 
-void fh_slab_size_init_typed(struct fh_slab_size *z, uint32_t object_bytes)
+void fh_slab_size_init_typed(struct fh_slab_size *z, uint32_t object_bytes, uint32_t record_bytes)
 {
-    FH_ASSERT(object_bytes > 0 && object_bytes <= FH_SLAB_SIZE_MAX);
-    size_fill_in(z, object_bytes, typed_pages(object_bytes));
+    FH_ASSERT(object_bytes >= FH_SLAB_SIZE_MIN);
+    FH_ASSERT(object_bytes <= FH_SLAB_SIZE_MAX);
+    size_fill_in(z, object_bytes, typed_pages(object_bytes), record_bytes);
 }
 
 static size_t run_size(const struct fh_slab_size *z)
 {
     return sizeof(struct fh_slab_run) + fh_slab_size_words(z) * sizeof(uint64_t) +
-           fh_align_up(z->objects * sizeof(uint32_t), sizeof(uint64_t));
+           fh_align_up((uint64_t)z->objects * z->record_bytes, sizeof(uint64_t));
 }
 
 struct fh_slab_run *fh_slab_run_create(struct fh_mem *mem, const struct fh_slab_size *z,

@@ -1,12 +1,12 @@
 /*
  * slab_run: the books of one slab, a run of pages cut into objects of one size: which objects are
- * free, and their tags; and the geometry of each size.
+ * free, and a record of each, the owner's; and the geometry of each size.
  *
  * Units      bytes, unless a name says pages; objects by index from the slab's first byte.
  * Ownership  dynamic: create and destroy take and give memory of `mem`.
  * Threads    one zone thread.
  * Errors     create: NULL, nothing changed.
- * Cost       all O(1) but create. 40 B per slab, 4 B and a bit per object.
+ * Cost       all O(1) but create. 40 B per slab, the record and a bit per object.
  */
 #ifndef FH_ALLOC_SLAB_RUN_H
 #define FH_ALLOC_SLAB_RUN_H
@@ -25,7 +25,8 @@ enum {
     FH_SLAB_SIZE_MAX = 32 * 1024,
     FH_SLAB_SIZES = 89, /* eight per doubling, both ends included */
     FH_SLAB_PAGES_MAX = 64,
-    FH_SLAB_FILLS = 8, /* a slab's fill is told in eighths */
+    FH_SLAB_OBJECTS_MAX = 4096 / FH_SLAB_SIZE_MIN, /* in a slab */
+    FH_SLAB_FILLS = 8,                             /* a slab's fill is told in eighths */
 };
 
 #define FH_SLAB_OBJECT_NONE UINT32_MAX
@@ -34,7 +35,8 @@ enum {
 struct fh_slab_size {
     uint32_t object_bytes;
     uint32_t pages;        /* of a slab */
-    uint32_t objects;      /* in a slab */
+    uint32_t objects;      /* in a slab, at most FH_SLAB_OBJECTS_MAX */
+    uint32_t record_bytes; /* of the books of each object that are its owner's */
     uint64_t inverse;      /* ceil(2^40 / object_bytes): division by multiplication */
     uint64_t fill_inverse; /* ceil(2^35 / objects): eighths in use, likewise */
 };
@@ -47,15 +49,15 @@ struct fh_slab_run {
     struct fh_page first;
     uint32_t number;      /* the mark on its pages, without FH_SPACE_SLAB */
     uint32_t used;        /* live objects [I1] */
-    uint64_t free_bits[]; /* a bit per object, set = free [I1]; then a tag of 32 bits each [I2] */
+    uint64_t free_bits[]; /* a bit per object, set = free [I1]; then a record each [I2] */
 };
 
 /* The smallest size of at least `size` bytes, at most FH_SLAB_SIZE_MAX; and the size at an index.
  */
 uint32_t fh_slab_size_index(uint32_t size);
-void fh_slab_size_init(struct fh_slab_size *, uint32_t index);
-/* The geometry for objects of exactly so many bytes, 1..FH_SLAB_SIZE_MAX. */
-void fh_slab_size_init_typed(struct fh_slab_size *, uint32_t object_bytes);
+void fh_slab_size_init(struct fh_slab_size *, uint32_t index, uint32_t record_bytes);
+/* The geometry for objects of so many bytes, FH_SLAB_SIZE_MIN..FH_SLAB_SIZE_MAX. */
+void fh_slab_size_init_typed(struct fh_slab_size *, uint32_t object_bytes, uint32_t record_bytes);
 
 struct fh_slab_run *fh_slab_run_create(struct fh_mem *, const struct fh_slab_size *,
                                        struct fh_slab_cache *);
@@ -82,9 +84,11 @@ static inline uint32_t fh_slab_size_fill(const struct fh_slab_size *z, uint32_t 
     return (uint32_t)(used * z->fill_inverse >> 32);
 }
 
-static inline uint32_t *fh_slab_run_tags(struct fh_slab_run *run, const struct fh_slab_size *z)
+/* The record of an object: record_bytes, not aligned, zeros while the object is free [I2]. */
+static inline void *fh_slab_run_record(struct fh_slab_run *run, const struct fh_slab_size *z,
+                                       uint32_t object)
 {
-    return (uint32_t *)(void *)(run->free_bits + fh_slab_size_words(z));
+    return (uint8_t *)(run->free_bits + fh_slab_size_words(z)) + (size_t)object * z->record_bytes;
 }
 
 /* The lowest free object of a slab that is not full. */

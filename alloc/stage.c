@@ -153,11 +153,13 @@ static int stage_take_block(struct fh_stage *s)
 {
     struct fh_zone *z = s->zone;
     uint64_t pages = stage_block_pages(s);
+    struct fh_object o;
     int rc;
 
-    if ((rc = fh_zone_take_record(z, s->tenant, &s->number)) != 0)
+    if ((rc = fh_zone_take_record(z, s->tenant, &o)) != 0)
         return rc;
-    if ((rc = fh_zone_take_pages(z, pages, s->number, s->durable, &s->block)) != 0)
+    s->id = o.id;
+    if ((rc = fh_zone_take_pages(z, pages, (uint32_t)o.id, s->durable, &s->block)) != 0)
         goto out_record;
     if ((rc = fh_pagetable_pin(&z->pager.table, fh_page_of_addr(s->block.addr), pages)) != 0)
         goto out_block;
@@ -166,7 +168,7 @@ static int stage_take_block(struct fh_stage *s)
 out_block:
     fh_zone_give_block(z, s->block.addr, s->block.room_bytes);
 out_record:
-    fh_objects_give(&z->objects, s->number);
+    fh_objects_give(&z->objects, &o);
     return rc;
 }
 
@@ -221,6 +223,14 @@ int fh_stage_open_durable(struct fh_zone *z, struct fh_stage *s, uint32_t tenant
     return size > FH_DURABLE_SIZE_MAX ? -EFBIG : stage_begin(z, s, tenant, size, 0, true);
 }
 
+/* Of a stage that becomes no object. */
+static void stage_give_record(struct fh_stage *s)
+{
+    struct fh_object o = fh_objects_at(&s->zone->objects, s->id);
+
+    fh_objects_give(&s->zone->objects, &o);
+}
+
 /* What every end of a stage gives back; the block and the record go elsewhere. */
 static void stage_close(struct fh_stage *s)
 {
@@ -239,7 +249,7 @@ void fh_stage_abort(struct fh_stage *s)
         return; /* a commit has the object */
     stage_close(s);
     fh_zone_give_block(s->zone, s->block.addr, s->block.room_bytes);
-    fh_objects_give(&s->zone->objects, s->number);
+    stage_give_record(s);
 }
 
 /* The commit's own claim on its edge pages makes room for them while it is being prepared. */
@@ -281,30 +291,29 @@ static int stage_write_step(struct fh_call *call)
 {
     struct fh_stage *s = FH_CONTAINER_OF(call, struct fh_stage, call);
     struct fh_zone *z = s->zone;
-    struct fh_heap_block block;
-    uint32_t number;
+    struct fh_object o;
     int rc;
 
     if ((rc = stage_begin_commit(s)) != 0)
         return rc;
-    if ((rc = fh_zone_resolve(z, &s->target, &number, &block)) != 0)
+    if ((rc = fh_zone_resolve(z, &s->target, &o)) != 0)
         return rc;
-    struct fh_object *o = fh_objects_at(&z->objects, number);
-    if ((rc = fh_zone_may_change(z, o, &s->cond)) != 0)
+    if ((rc = fh_zone_may_change(z, &o, &s->cond)) != 0)
         return rc;
-    if (s->offset > o->size || s->size > o->size - s->offset || o->small ||
+    uint64_t size = fh_object_size(&o);
+    if (s->offset > size || s->size > size - s->offset || o.small ||
         (s->offset + s->head) % FH_PAGE_SIZE != 0)
         return -EINVAL;
     struct fh_span span = {
-        .kind = FH_SPAN_MOVE, .start = fh_object_addr(o, s->offset), .size = s->size};
+        .kind = FH_SPAN_MOVE, .start = fh_object_addr(&o, s->offset), .size = s->size};
     if ((rc = stage_prepare(s, span)) != 0)
         return rc;
-    stage_merge(s, o);
-    o->version = ++z->version;
-    fh_zone_describe(z, number, &s->object);
+    stage_merge(s, &o);
+    fh_zone_bump(z, &o);
+    fh_zone_describe(z, &o, &s->object);
     stage_close(s);
     fh_zone_give_block(z, s->block.addr, s->block.room_bytes);
-    fh_objects_give(&z->objects, s->number);
+    stage_give_record(s);
     return 0;
 }
 
@@ -336,25 +345,14 @@ static int stage_write_tail(struct fh_stage *s)
     return 0;
 }
 
-/* The block becomes the object's, which has no name yet. */
-static void stage_place(struct fh_stage *s)
-{
-    struct fh_zone *z = s->zone;
-    struct fh_object *o = fh_objects_at(&z->objects, s->number);
-
-    o->addr = s->block.addr.v & ((UINT64_C(1) << 48) - 1);
-    o->version = ++z->version;
-    fh_objects_resize(&z->objects, s->number, s->size);
-}
-
 /* As a small put: bytes to the disk, then the name by a commit, which has the object. */
-static int stage_commit_name(struct fh_stage *s, uint32_t before)
+static int stage_commit_name(struct fh_stage *s, struct fh_object *o, uint64_t before)
 {
     struct fh_zone *z = s->zone;
     struct fh_page first = fh_page_of_addr(s->block.addr);
     struct fh_naming n = {.name = s->name,
                           .name_size = s->name_size,
-                          .number = s->number,
+                          .id = o->id,
                           .before = before,
                           .ttl_ms = s->ttl_ms,
                           .is_put = true,
@@ -367,14 +365,14 @@ static int stage_commit_name(struct fh_stage *s, uint32_t before)
                                           fh_backing_find(&z->pager.backing, first), &s->cursor,
                                           fh_page_add(first, fh_pages_for(s->size)))) != 0)
         return rc;
-    stage_place(s);
+    fh_zone_place(z, o, &s->block, s->size);
     rc = fh_zone_commit_name(z, &s->call, &s->hold, &n);
     if (rc == -EINPROGRESS) {
         stage_close(s);
         return rc;
     }
-    fh_objects_at(&z->objects, s->number)->version = 0; /* it is no object yet */
-    fh_objects_resize(&z->objects, s->number, 0);
+    fh_object_set_version(o, 0); /* it is no object yet */
+    fh_objects_resize(&z->objects, o, 0);
     return rc;
 }
 
@@ -382,7 +380,8 @@ static int stage_put_step(struct fh_call *call)
 {
     struct fh_stage *s = FH_CONTAINER_OF(call, struct fh_stage, call);
     struct fh_zone *z = s->zone;
-    uint32_t before;
+    struct fh_object o = fh_objects_at(&z->objects, s->id);
+    uint64_t before;
     int rc;
 
     if ((rc = stage_begin_commit(s)) != 0)
@@ -395,11 +394,11 @@ static int stage_put_step(struct fh_call *call)
     if (s->cursor.v == 0 && (rc = stage_write_tail(s)) != 0)
         return rc;
     if (s->durable || fh_zone_needs_commit(z, before))
-        return stage_commit_name(s, before);
-    if ((rc = fh_zone_give_name(z, s->number, s->name, s->name_size, before, s->ttl_ms)) != 0)
+        return stage_commit_name(s, &o, before);
+    if ((rc = fh_zone_give_name(z, &o, s->name, s->name_size, before, s->ttl_ms)) != 0)
         return rc;
-    stage_place(s);
-    fh_zone_describe(z, s->number, &s->object);
+    fh_zone_place(z, &o, &s->block, s->size);
+    fh_zone_describe(z, &o, &s->object);
     stage_close(s);
     return 0;
 }

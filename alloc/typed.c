@@ -1,5 +1,5 @@
 /*
- * Theory.  A typed object is a small object whose record names its cache. Three things differ from
+ * Theory.  A typed object is a small object whose slab is a typed cache's. Three things differ from
  * others: it is allocated from that cache alone, it reads as the cache's initial bytes where it was
  * not written, and it never leaves the cache, so it cannot become longer than the cache's objects.
  * Everything else is as with any small object: nothing is touched by allocating and freeing.
@@ -10,7 +10,9 @@
 
 struct fh_initial *fh_zone_initial(const struct fh_zone *z, const struct fh_object *o)
 {
-    return o->cache != 0 ? fh_caches_at(&z->caches, o->cache)->initial : NULL;
+    uint32_t number = fh_object_cache(o);
+
+    return number != 0 ? fh_caches_at(&z->caches, number)->initial : NULL;
 }
 
 int fh_zone_cache_create(struct fh_zone *z, uint32_t tenant, const struct fh_cache_spec *spec)
@@ -28,24 +30,20 @@ int fh_zone_alloc_typed(struct fh_zone *z, uint32_t tenant, const void *name, si
 {
     struct fh_cache *cache = fh_caches_find(&z->caches, tenant, name, name_size);
     struct fh_heap_block block;
-    uint32_t number;
+    struct fh_object o;
     int rc;
 
     if (!cache)
         return -ENOENT;
     if (size > cache->object_size)
         return -EINVAL;
-    if ((rc = fh_zone_take_record(z, tenant, &number)) != 0)
+    if ((rc = fh_heap_alloc_typed(&z->heap, &cache->slab, &block)) != 0)
         return rc;
-    if ((rc = fh_heap_alloc_typed(&z->heap, &cache->slab, number, &block)) != 0) {
-        fh_objects_give(&z->objects, number);
-        return rc;
-    }
-    fh_zone_place(z, number, &block, size);
-    if ((rc = fh_zone_set_extra(z, number, NULL, 0, ttl_ms)) != 0) {
-        fh_zone_drop(z, number);
+    o = fh_zone_make_small(z, &block, size);
+    if ((rc = fh_zone_set_extra(z, &o, NULL, 0, ttl_ms)) != 0) {
+        fh_zone_drop(z, &o);
         return rc;
     }
-    fh_zone_describe(z, number, out);
+    fh_zone_describe(z, &o, out);
     return 0;
 }

@@ -1,10 +1,10 @@
 /*
- * Theory.  A zone joins the parts into objects. An address leads through the heap to a block, its
- * tag to a record, and the record says whose object it is; a name leads through the directory to
+ * Theory.  A zone joins the parts into objects. An address leads through the heap to a block, the
+ * block to a record, and the record says whose object it is; a name leads through the directory to
  * the same record. The pages of the block are the pager's business. Nothing of this is shared with
  * another zone, so nothing is locked.
  *
- *   handle --heap--> block --tag--> record <--directory-- name
+ *   handle --heap--> block --> record <--directory-- name
  *                      |
  *                    pages --pager--> frame | slot | nothing
  *
@@ -13,17 +13,17 @@
  * taken for the old one.
  *
  * Versions come from one counter per zone that starts at a random number: no version ever comes
- * back, neither when a name is used again nor after a restart.
+ * back, neither when a name is used again nor after a restart. (It has 44 bits: at a million
+ * mutations a second they last for half a year.)
  *
  * An object of a file ends like any other, with its last fh_zone_free; while views of it are still
  * being read its pages and the file stay as they are, with `opens` 0, and the file cannot be opened
  * again until then.
  *
  * Invariants
- *   [I1] a live record's address is the start of a block whose tag is the record's number
+ *   [I1] a live record's address is the start of a block that leads to the record
  *   [I2] a record's name leads back to the record
- *   [I3] a record of a typed cache lies in that cache, of its tenant, and is no longer than its
- *        objects; others lie in none
+ *   [I3] an object of a typed cache is no longer than the cache's objects
  *   [I4] a record expires if and only if its extra says when; every extra is one record's, every
  *        name in the directory too
  */
@@ -113,7 +113,10 @@ static int zone_init_pager(struct fh_zone *z)
 
 static struct fh_name name_of(const void *ctx, uint64_t object)
 {
-    return fh_zone_name(ctx, (uint32_t)object);
+    const struct fh_zone *z = ctx;
+    struct fh_object o = fh_objects_at(&z->objects, object);
+
+    return fh_zone_name(z, &o);
 }
 
 static int zone_init_names(struct fh_zone *z)
@@ -121,7 +124,7 @@ static int zone_init_names(struct fh_zone *z)
     uint8_t hash_key[16];
     int rc;
 
-    if ((rc = fh_objects_init(&z->objects, &z->mem)) != 0)
+    if ((rc = fh_objects_init(&z->objects, &z->mem, &z->heap.slab)) != 0)
         return rc;
     if ((rc = fh_extras_init(&z->extras, &z->mem)) != 0)
         goto out_objects;
@@ -165,6 +168,7 @@ int fh_zone_init(struct fh_zone *z, const struct fh_zone_opts *given, uint64_t n
     z->version >>= 64 - VERSION_START_BITS;
     if ((rc = fh_heap_init(&z->heap, &(struct fh_heap_opts){.mem = &z->mem,
                                                             .system = z->opts.system,
+                                                            .record_bytes = sizeof(struct fh_small),
                                                             .discard = zone_discard,
                                                             .resident = zone_is_resident,
                                                             .ctx = z})) != 0)
@@ -220,17 +224,14 @@ void fh_zone_fini(struct fh_zone *z)
 
 static void zone_expire(struct fh_zone *z)
 {
-    for (uint32_t looks = 0; looks < EXPIRY_LOOKS && z->objects.used_end > 1; looks++) {
-        if (++z->expiry_hand >= z->objects.used_end)
-            z->expiry_hand = 1;
-        const struct fh_object *o = fh_objects_at(&z->objects, z->expiry_hand);
-        if (o->key != 0 && !o->coming && !o->going && fh_zone_is_expired(z, o)) {
-            fh_zone_drop(z, z->expiry_hand);
+    uint64_t looks = EXPIRY_LOOKS;
+    struct fh_object o;
+
+    while (fh_objects_next(&z->objects, &z->expiry_hand, &looks, &o))
+        if (!fh_object_is_coming(&o) && !fh_object_is_going(&o) && fh_zone_is_expired(z, &o)) {
+            fh_zone_drop(z, &o);
             z->expired++;
         }
-        if (z->expiry_hand + 1 >= z->objects.used_end)
-            break; /* once around at most per turn */
-    }
 }
 
 /* Frames are being made free, or nothing new can be taken in. */
@@ -295,12 +296,12 @@ static uint64_t zone_tick(const struct fh_zone *z)
 
 static uint32_t zone_expiry(const struct fh_zone *z, const struct fh_object *o)
 {
-    return o->expires ? fh_extras_get(&z->extras, o->extra).expiry : 0;
+    return fh_object_expires(o) ? fh_extras_get(&z->extras, fh_object_extra(o)).expiry : 0;
 }
 
 bool fh_zone_is_expired(const struct fh_zone *z, const struct fh_object *o)
 {
-    return o->expires && zone_tick(z) >= zone_expiry(z, o);
+    return fh_object_expires(o) && zone_tick(z) >= zone_expiry(z, o);
 }
 
 /* The tick at which what is made now is gone; 0 = never. */
@@ -313,10 +314,9 @@ static uint32_t zone_tick_after(const struct fh_zone *z, uint64_t ttl_ms)
     return (uint32_t)(zone_tick(z) + ticks);
 }
 
-int fh_zone_set_extra(struct fh_zone *z, uint32_t number, const void *name, size_t size,
+int fh_zone_set_extra(struct fh_zone *z, const struct fh_object *o, const void *name, size_t size,
                       uint64_t ttl_ms)
 {
-    struct fh_object *o = fh_objects_at(&z->objects, number);
     struct fh_extra x = {
         .name = name, .name_size = (uint32_t)size, .expiry = zone_tick_after(z, ttl_ms)};
     uint32_t extra = FH_EXTRAS_NONE;
@@ -324,68 +324,54 @@ int fh_zone_set_extra(struct fh_zone *z, uint32_t number, const void *name, size
 
     if (rc != 0)
         return rc;
-    fh_extras_give(&z->extras, o->extra);
-    o->extra = extra;
-    o->expires = x.expiry != 0;
+    fh_extras_give(&z->extras, fh_object_extra(o));
+    fh_object_set_extra(o, extra, x.expiry != 0);
     return 0;
 }
 
-struct fh_name fh_zone_name(const struct fh_zone *z, uint32_t number)
+struct fh_name fh_zone_name(const struct fh_zone *z, const struct fh_object *o)
 {
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
-    struct fh_extra x = fh_extras_get(&z->extras, o->extra);
+    struct fh_extra x = fh_extras_get(&z->extras, fh_object_extra(o));
 
-    return (struct fh_name){.tenant = (uint32_t)o->tenant, .size = x.name_size, .bytes = x.name};
+    return (struct fh_name){.tenant = fh_object_tenant(o), .size = x.name_size, .bytes = x.name};
 }
 
-uint64_t fh_zone_filled(const struct fh_zone *z, uint32_t number)
+void fh_zone_set_filled(struct fh_zone *z, const struct fh_object *o, uint64_t filled)
 {
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
-    return o->small ? z->objects.filled[number] : o->size;
-}
-
-void fh_zone_set_filled(struct fh_zone *z, uint32_t number, uint64_t filled)
-{
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
-    uint16_t before = z->objects.filled[number];
-
     if (!o->small)
         return;
-    if (filled < before)
-        fh_zone_poison(z, fh_object_addr(o, filled), before - filled);
-    z->objects.filled[number] = (uint16_t)filled;
+    if (filled < o->small->filled)
+        fh_zone_poison(z, fh_object_addr(o, filled), o->small->filled - filled);
+    o->small->filled = (uint16_t)filled;
 }
 
-int fh_zone_resolve(struct fh_zone *z, const struct fh_ref *ref, uint32_t *number,
-                    struct fh_heap_block *block)
+int fh_zone_resolve(struct fh_zone *z, const struct fh_ref *ref, struct fh_object *out)
 {
-    struct fh_heap_block found = {.tag = FH_OBJECT_NONE};
+    struct fh_heap_block block;
+    bool found = fh_zone_find_block(z, ref->addr, &block) == 0;
+    struct fh_object o = fh_objects_of_block(&z->objects, found ? &block : NULL);
 
-    if (fh_zone_find_block(z, ref->addr, &found) != 0)
-        found.tag = FH_OBJECT_NONE;
-    if (!fh_objects_match(&z->objects, found.tag, ref->addr, ref->key, ref->tenant) ||
-        fh_zone_is_expired(z, fh_objects_at(&z->objects, found.tag)))
+    if (!fh_objects_match(&o, ref->addr, ref->key, ref->tenant) || fh_zone_is_expired(z, &o))
         return -ESTALE;
-    *number = found.tag;
-    *block = found;
+    *out = o;
     return 0;
 }
 
-void fh_zone_describe(const struct fh_zone *z, uint32_t number, struct fh_object_view *out)
+void fh_zone_describe(const struct fh_zone *z, const struct fh_object *o,
+                      struct fh_object_view *out)
 {
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
     uint64_t now = z->now_ms - z->start_ms;
     uint64_t end = (uint64_t)zone_expiry(z, o) * FH_TICK_MS;
     bool durable = fh_zone_is_durable(z, o);
     const struct fh_file *file = durable ? NULL : fh_zone_file_of(z, o);
 
     *out = (struct fh_object_view){
-        .ref = {.addr = {o->addr}, .key = o->key, .tenant = (uint32_t)o->tenant},
-        .size = o->size,
-        .version = o->version,
+        .ref = {.addr = o->addr, .key = fh_object_key(o), .tenant = fh_object_tenant(o)},
+        .size = fh_object_size(o),
+        .version = fh_object_version(o),
         .ttl_ms = end > now ? end - now : 0,
-        .sealed = o->sealed,
-        .small = o->small,
+        .sealed = fh_object_is_sealed(o),
+        .small = o->small != NULL,
         .durable = durable,
         .file = file != NULL,
         .writable = file && file->writable,
@@ -397,50 +383,70 @@ int fh_zone_may_change(const struct fh_zone *z, const struct fh_object *o,
 {
     const struct fh_file *file = fh_zone_file_of(z, o);
 
-    if (o->sealed)
+    if (fh_object_is_sealed(o))
         return -ECANCELED;
     if (file && !file->writable)
         return -EACCES;
-    return cond->if_version != 0 && cond->if_version != o->version ? -ECANCELED : 0;
+    return cond->if_version != 0 && cond->if_version != fh_object_version(o) ? -ECANCELED : 0;
 }
 
-int fh_zone_take_record(struct fh_zone *z, uint32_t tenant, uint32_t *number)
+void fh_zone_bump(struct fh_zone *z, const struct fh_object *o)
 {
-    int rc = fh_objects_take(&z->objects, fh_zone_new_key(z), number);
-
-    if (rc == 0)
-        fh_objects_at(&z->objects, *number)->tenant = tenant & 0xffff;
-    return rc;
+    z->version = z->version < FH_OBJECT_VERSION_MAX ? z->version + 1 : 1;
+    fh_object_set_version(o, z->version);
 }
 
-void fh_zone_place(struct fh_zone *z, uint32_t number, const struct fh_heap_block *block,
+int fh_zone_take_record(struct fh_zone *z, uint32_t tenant, struct fh_object *out)
+{
+    return fh_objects_take(&z->objects, tenant, fh_zone_new_key(z), out);
+}
+
+void fh_zone_place(struct fh_zone *z, struct fh_object *o, const struct fh_heap_block *block,
                    uint64_t size)
 {
-    struct fh_object *o = fh_objects_at(&z->objects, number);
-
-    o->addr = block->addr.v & ((UINT64_C(1) << 48) - 1);
-    o->small = block->in_slab;
-    o->cache = block->typed & ((1u << 9) - 1);
-    o->version = ++z->version;
-    fh_objects_resize(&z->objects, number, size);
+    fh_object_set_place(o, block->addr, fh_object_key(o));
+    fh_objects_resize(&z->objects, o, size);
+    fh_zone_bump(z, o);
 }
 
-int fh_zone_make(struct fh_zone *z, uint32_t tenant, uint64_t size, uint32_t *number)
+struct fh_object fh_zone_make_small(struct fh_zone *z, const struct fh_heap_block *block,
+                                    uint64_t size)
+{
+    struct fh_object o = fh_objects_take_small(&z->objects, block, fh_zone_new_key(z));
+
+    fh_objects_resize(&z->objects, &o, size);
+    fh_zone_bump(z, &o);
+    return o;
+}
+
+static int zone_make_of_pages(struct fh_zone *z, uint32_t tenant, uint64_t size,
+                              struct fh_object *out)
 {
     struct fh_heap_block block;
-    uint32_t taken;
+    struct fh_object o;
     int rc;
 
-    if (size > FH_OBJECT_SIZE_MAX)
-        return -EFBIG;
-    if ((rc = fh_zone_take_record(z, tenant, &taken)) != 0)
+    if ((rc = fh_zone_take_record(z, tenant, &o)) != 0)
         return rc;
-    if ((rc = fh_heap_alloc(&z->heap, tenant, size, taken, &block)) != 0) {
-        fh_objects_give(&z->objects, taken);
+    if ((rc = fh_heap_alloc(&z->heap, tenant, size, (uint32_t)o.id, &block)) != 0) {
+        fh_objects_give(&z->objects, &o);
         return rc;
     }
-    fh_zone_place(z, taken, &block, size);
-    *number = taken;
+    fh_zone_place(z, &o, &block, size);
+    *out = o;
+    return 0;
+}
+
+int fh_zone_make(struct fh_zone *z, uint32_t tenant, uint64_t size, struct fh_object *out)
+{
+    struct fh_heap_block block;
+    int rc;
+
+    if (size > FH_SLAB_SIZE_MAX)
+        return zone_make_of_pages(z, tenant, size, out);
+    if ((rc = fh_heap_alloc(&z->heap, tenant, size, 0, &block)) != 0)
+        return rc;
+    *out = fh_zone_make_small(z, &block, size);
     return 0;
 }
 
@@ -450,38 +456,44 @@ static void heap_give(struct fh_zone *z, struct fh_addr addr)
     FH_ASSERT(rc == 0);
 }
 
-void fh_zone_give_slot(struct fh_zone *z, const struct fh_heap_block *block, uint64_t filled)
-{
-    FH_ASSERT(fh_zone_red_zone_is_clean(z, block, filled)); /* [P1] */
-    fh_zone_poison(z, block->addr, filled);
-    heap_give(z, block->addr);
-}
-
 void fh_zone_give_block(struct fh_zone *z, struct fh_addr addr, uint64_t room_bytes)
 {
     if (!fh_zone_give_durable(z, addr))
         fh_graves_take(&z->graves, addr, room_bytes);
 }
 
-void fh_zone_drop(struct fh_zone *z, uint32_t number)
+static void zone_drop_small(struct fh_zone *z, const struct fh_object *o)
 {
-    struct fh_object *o = fh_objects_at(&z->objects, number);
-    struct fh_name name = fh_zone_name(z, number);
+    FH_ASSERT(fh_zone_red_zone_is_clean(z, o)); /* [P1] */
+    fh_zone_poison(z, o->addr, o->small->filled);
+    fh_objects_give(&z->objects, o);
+    heap_give(z, o->addr);
+}
+
+static void zone_drop_of_pages(struct fh_zone *z, const struct fh_object *o)
+{
     struct fh_heap_block block;
-    int rc = fh_zone_find_block(z, (struct fh_addr){o->addr}, &block);
+    int rc = fh_zone_find_block(z, o->addr, &block);
 
     FH_ASSERT(rc == 0);
-    FH_ASSERT(!o->coming);
-    FH_ASSERT(!o->going);
-    fh_zone_forget_durable(z, number);
+    fh_zone_forget_durable(z, o);
+    fh_zone_give_block(z, block.addr, block.room_bytes);
+    fh_objects_give(&z->objects, o);
+}
+
+void fh_zone_drop(struct fh_zone *z, const struct fh_object *o)
+{
+    struct fh_name name = fh_zone_name(z, o);
+
+    FH_ASSERT(!fh_object_is_coming(o));
+    FH_ASSERT(!fh_object_is_going(o));
     if (name.size > 0)
-        fh_directory_remove(&z->directory, &name, number);
-    fh_extras_give(&z->extras, o->extra);
-    if (block.in_slab)
-        fh_zone_give_slot(z, &block, fh_zone_filled(z, number));
+        fh_directory_remove(&z->directory, &name, o->id);
+    fh_extras_give(&z->extras, fh_object_extra(o));
+    if (o->small)
+        zone_drop_small(z, o);
     else
-        fh_zone_give_block(z, block.addr, block.room_bytes);
-    fh_objects_give(&z->objects, number);
+        zone_drop_of_pages(z, o);
 }
 
 /* --- by handle --- */
@@ -489,45 +501,42 @@ void fh_zone_drop(struct fh_zone *z, uint32_t number)
 int fh_zone_alloc(struct fh_zone *z, uint32_t tenant, uint64_t size, uint64_t ttl_ms,
                   struct fh_object_view *out)
 {
-    uint32_t number;
-    int rc = fh_zone_make(z, tenant, size, &number);
+    struct fh_object o;
+    int rc = fh_zone_make(z, tenant, size, &o);
 
     if (rc != 0)
         return rc;
-    if ((rc = fh_zone_set_extra(z, number, NULL, 0, ttl_ms)) != 0) {
-        fh_zone_drop(z, number);
+    if ((rc = fh_zone_set_extra(z, &o, NULL, 0, ttl_ms)) != 0) {
+        fh_zone_drop(z, &o);
         return rc;
     }
-    fh_zone_describe(z, number, out);
+    fh_zone_describe(z, &o, out);
     return 0;
 }
 
 int fh_zone_free(struct fh_zone *z, const struct fh_ref *ref)
 {
-    struct fh_heap_block block;
-    uint32_t number;
-    int rc = fh_zone_resolve(z, ref, &number, &block);
+    struct fh_object o;
+    int rc = fh_zone_resolve(z, ref, &o);
 
     if (rc != 0)
         return rc;
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
-    if (o->kept || o->coming || o->going)
+    if (fh_object_is_kept(&o) || fh_object_is_coming(&o) || fh_object_is_going(&o))
         return -EAGAIN;
-    struct fh_file *file = fh_zone_is_durable(z, o) ? NULL : fh_zone_file_of(z, o);
+    struct fh_file *file = fh_zone_is_durable(z, &o) ? NULL : fh_zone_file_of(z, &o);
     if (file && --file->opens > 0)
         return 0; /* others have it open */
-    fh_zone_drop(z, number);
+    fh_zone_drop(z, &o);
     return 0;
 }
 
 int fh_zone_find(struct fh_zone *z, const struct fh_ref *ref, struct fh_object_view *out)
 {
-    struct fh_heap_block block;
-    uint32_t number;
-    int rc = fh_zone_resolve(z, ref, &number, &block);
+    struct fh_object o;
+    int rc = fh_zone_resolve(z, ref, &o);
 
     if (rc == 0)
-        fh_zone_describe(z, number, out);
+        fh_zone_describe(z, &o, out);
     return rc;
 }
 
@@ -546,7 +555,7 @@ static void lost_add(struct fh_lost *lost, const struct fh_object *o, struct fh_
 {
     uint64_t start = fh_object_addr(o, 0).v, from = fh_addr_of_page(page).v;
     uint64_t offset = from > start ? from - start : 0;
-    uint64_t end = fh_min_u64(from + FH_PAGE_SIZE - start, o->size);
+    uint64_t end = fh_min_u64(from + FH_PAGE_SIZE - start, fh_object_size(o));
 
     if (lost->size == 0)
         *lost = (struct fh_lost){.offset = offset, .size = end - offset};
@@ -559,24 +568,22 @@ static void lost_add(struct fh_lost *lost, const struct fh_object *o, struct fh_
 int fh_zone_lost(struct fh_zone *z, const struct fh_ref *ref, uint64_t offset, uint64_t size,
                  struct fh_lost *out)
 {
-    struct fh_heap_block block;
-    uint32_t number;
-    int rc = fh_zone_resolve(z, ref, &number, &block);
+    struct fh_object o;
+    int rc = fh_zone_resolve(z, ref, &o);
 
     *out = (struct fh_lost){0};
     if (rc != 0)
         return rc;
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
-    if (offset >= o->size || size == 0)
+    uint64_t whole = fh_object_size(&o);
+    if (offset >= whole || size == 0)
         return 0;
-    struct fh_addr at = fh_object_addr(o, offset);
+    struct fh_addr at = fh_object_addr(&o, offset);
     struct fh_page page = fh_page_of_addr(at);
-    struct fh_page end =
-        fh_page_add(page, fh_pages_of_range(at, fh_min_u64(size, o->size - offset)));
+    struct fh_page end = fh_page_add(page, fh_pages_of_range(at, fh_min_u64(size, whole - offset)));
     for (page = fh_pagetable_next(&z->pager.table, page, end); page.v < end.v;
          page = fh_pagetable_next(&z->pager.table, fh_page_add(page, 1), end))
         if (fh_entry_state(fh_pagetable_get(&z->pager.table, page)) == FH_PAGE_FAILED)
-            lost_add(out, o, page);
+            lost_add(out, &o, page);
     return 0;
 }
 
@@ -635,68 +642,62 @@ void fh_zone_stats(const struct fh_zone *z, struct fh_zone_stats *out)
     fh_reap_stats(&z->reap, &out->reap);
 }
 
-static void check_typed(const struct fh_zone *z, uint32_t number, const struct fh_heap_block *block,
+static void check_typed(const struct fh_zone *z, const struct fh_object *o,
                         struct fh_report *r) /* [I3] */
 {
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
-    const struct fh_cache *cache;
+    uint32_t number = fh_object_cache(o);
+    const struct fh_cache *cache = number == 0 ? NULL : z->caches.slots[number - 1];
 
-    if (o->cache != block->typed || o->cache > FH_CACHES_MAX) {
-        fh_report(r, "[I3] object %u: of cache %u, in one of %u", number, (unsigned)o->cache,
-                  block->typed);
-        return;
-    }
-    if (o->cache == 0)
-        return;
-    cache = z->caches.slots[o->cache - 1];
-    if (!cache || cache->slab.tenant != o->tenant || cache->object_size < o->size)
-        fh_report(r, "[I3] object %u: cache %u is not for it", number, (unsigned)o->cache);
+    if (number != 0 && (!cache || cache->object_size < fh_object_size(o)))
+        fh_report(r, "[I3] object %" PRIx64 ": cache %u is not for it", o->id, number);
 }
 
 /* A commit is about to take the name from another for it. */
-static bool name_is_anothers(const struct fh_zone *z, uint32_t number)
+static bool name_is_anothers(const struct fh_zone *z, const struct fh_object *o)
 {
-    struct fh_name name = fh_zone_name(z, number);
+    struct fh_name name = fh_zone_name(z, o);
     uint64_t found = FH_OBJECT_NONE;
 
-    return fh_objects_at(&z->objects, number)->coming &&
-           fh_directory_find(&z->directory, &name, &found) == 0 && found != number &&
-           fh_objects_at(&z->objects, (uint32_t)found)->going;
+    if (!fh_object_is_coming(o) || fh_directory_find(&z->directory, &name, &found) != 0 ||
+        found == o->id)
+        return false;
+    struct fh_object other = fh_objects_at(&z->objects, found);
+    return fh_object_is_going(&other);
 }
 
-static void check_extra(const struct fh_zone *z, uint32_t number, struct fh_report *r) /* [I2] */
+static void check_extra(const struct fh_zone *z, const struct fh_object *o,
+                        struct fh_report *r) /* [I2] */
 {
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
-    struct fh_name name = fh_zone_name(z, number);
+    struct fh_name name = fh_zone_name(z, o);
     uint64_t found = FH_OBJECT_NONE;
 
-    if (name.size > 0 && !name_is_anothers(z, number) &&
-        (fh_directory_find(&z->directory, &name, &found) != 0 || found != number))
-        fh_report(r, "[I2] object %u: its name leads elsewhere", number);
-    if (o->expires != (fh_extras_get(&z->extras, o->extra).expiry != 0))
-        fh_report(r, "[I4] object %u: it %s, its extra says otherwise", number,
-                  o->expires ? "expires" : "does not expire");
+    if (name.size > 0 && !name_is_anothers(z, o) &&
+        (fh_directory_find(&z->directory, &name, &found) != 0 || found != o->id))
+        fh_report(r, "[I2] object %" PRIx64 ": its name leads elsewhere", o->id);
+    if (fh_object_expires(o) != (fh_extras_get(&z->extras, fh_object_extra(o)).expiry != 0))
+        fh_report(r, "[I4] object %" PRIx64 ": it %s, its extra says otherwise", o->id,
+                  fh_object_expires(o) ? "expires" : "does not expire");
 }
 
-static void check_object(const struct fh_zone *z, uint32_t number, struct fh_report *r)
+static void check_object(const struct fh_zone *z, const struct fh_object *o, struct fh_report *r)
 {
-    const struct fh_object *o = fh_objects_at(&z->objects, number);
     struct fh_heap_block block;
 
-    if (o->version == 0)
+    if (fh_object_version(o) == 0)
         return; /* of a stage: it has no block of its own yet */
-    if (fh_zone_find_block(z, (struct fh_addr){o->addr}, &block) != 0 || block.tag != number)
-        fh_report(r, "[I1] object %u: its address does not lead back to it", number);
-    else
-        check_typed(z, number, &block, r);
-    check_extra(z, number, r);
+    if (fh_zone_find_block(z, o->addr, &block) != 0 ||
+        fh_objects_of_block(&z->objects, &block).id != o->id)
+        fh_report(r, "[I1] object %" PRIx64 ": its address does not lead back to it", o->id);
+    check_typed(z, o, r);
+    check_extra(z, o, r);
 }
 
 bool fh_zone_check(const struct fh_zone *z, FILE *why)
 {
     struct fh_report r = {.out = why, .lines_max = 20};
     bool parts = fh_heap_check(&z->heap, why);
-    uint64_t extras = 0, names = 0;
+    uint64_t extras = 0, names = 0, at = 0, looks = UINT64_MAX;
+    struct fh_object o;
 
     parts = fh_pager_check(&z->pager, why) && parts;
     parts = fh_graves_check(&z->graves, why) && parts;
@@ -709,12 +710,11 @@ bool fh_zone_check(const struct fh_zone *z, FILE *why)
     parts = fh_zone_commits_check(z, why) && parts;
     if (parts)
         fh_zone_poison_check(z, &r);
-    for (uint32_t i = 1; i < z->objects.used_end; i++)
-        if (fh_objects_at(&z->objects, i)->key != 0) {
-            check_object(z, i, &r);
-            extras += fh_objects_at(&z->objects, i)->extra != FH_EXTRAS_NONE;
-            names += fh_zone_name(z, i).size > 0 && !name_is_anothers(z, i);
-        }
+    while (fh_objects_next(&z->objects, &at, &looks, &o)) {
+        check_object(z, &o, &r);
+        extras += fh_object_extra(&o) != FH_EXTRAS_NONE;
+        names += fh_zone_name(z, &o).size > 0 && !name_is_anothers(z, &o);
+    }
     if (extras != z->extras.count || names != z->directory.count)
         fh_report(&r,
                   "[I4] objects have %" PRIu64 " extras and %" PRIu64 " names; there are %" PRIu64

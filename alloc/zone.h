@@ -87,7 +87,7 @@ struct fh_zone {
     uint64_t start_ms;           /* when it was made */
     uint64_t now_ms;             /* as of the last turn */
     uint64_t version;            /* the last version given out */
-    uint32_t expiry_hand;        /* next record the expiry sweep looks at */
+    uint64_t expiry_hand;        /* next place of a record the expiry sweep looks at */
     uint64_t expired;            /* objects freed by their ttl */
     uint64_t keys[FH_ZONE_KEYS]; /* random numbers not used yet */
     uint32_t keys_left;
@@ -284,7 +284,7 @@ struct fh_stage {
     /* below: zone's own */
     struct fh_zone *zone;
     uint32_t tenant;
-    uint32_t number;            /* record of the object it may become */
+    uint64_t id;                /* of the object it may become */
     uint32_t head, tail;        /* bytes before the first and after the last whole page */
     uint64_t pages;             /* whole ones: these lie in the block */
     uint64_t claimed;           /* pages still promised to it */
@@ -342,8 +342,8 @@ struct fh_put {
     struct fh_object_view object; /* out */
     /* below: zone's own */
     struct fh_zone *zone;
-    uint32_t number; /* record of the object, not named yet; 0 = none */
-    bool written;    /* its bytes are in its pages */
+    uint64_t id;  /* of the object, not named yet; 0 = none */
+    bool written; /* its bytes are in its pages */
     struct fh_page cursor;
     struct fh_hold hold;
 };

@@ -91,30 +91,49 @@ struct heap_state {
     struct fh_objects objects;
     uint64_t keys[KEYS]; /* random numbers not used yet */
     uint32_t keys_left;
+    uint64_t version;
 };
 
-static void heap_open(struct bench_side *side)
+static struct heap_state *heap_open(uint32_t record_bytes)
 {
     struct heap_state *s = bench_room(1, sizeof(*s));
-    bench_must(
-        fh_heap_init(&s->heap, &(struct fh_heap_opts){.mem = &s->mem, .system = &fh_buddy_binary}));
-    bench_must(fh_objects_init(&s->objects, &s->mem));
+    bench_must(fh_heap_init(&s->heap, &(struct fh_heap_opts){.mem = &s->mem,
+                                                             .system = &fh_buddy_binary,
+                                                             .record_bytes = record_bytes}));
+    return s;
+}
+
+static void slab_open(struct bench_side *side)
+{
+    side->state = heap_open(0);
+}
+
+static void slab_close(struct bench_side *side)
+{
+    struct heap_state *s = side->state;
+    fh_heap_fini(&s->heap);
+    free(s);
+}
+
+static void object_open(struct bench_side *side)
+{
+    struct heap_state *s = heap_open(sizeof(struct fh_small));
+    bench_must(fh_objects_init(&s->objects, &s->mem, &s->heap.slab));
     side->state = s;
 }
 
-static void heap_close(struct bench_side *side)
+static void object_close(struct bench_side *side)
 {
     struct heap_state *s = side->state;
     fh_objects_fini(&s->objects);
-    fh_heap_fini(&s->heap);
-    free(s);
+    slab_close(side);
 }
 
 static uint64_t slab_take(void *state, uint64_t bytes, uint64_t *what)
 {
     struct heap_state *s = state;
     struct fh_heap_block block;
-    if (fh_heap_alloc(&s->heap, 0, bytes, 1, &block) != 0)
+    if (fh_heap_alloc(&s->heap, 0, bytes, 0, &block) != 0)
         return 0;
     *what = block.addr.v;
     return block.room_bytes;
@@ -142,18 +161,13 @@ static uint64_t object_take(void *state, uint64_t bytes, uint64_t *what)
 {
     struct heap_state *s = state;
     struct fh_heap_block block;
-    uint32_t number;
 
-    bench_must(fh_objects_take(&s->objects, heap_new_key(s), &number));
-    if (fh_heap_alloc(&s->heap, 0, bytes, number, &block) != 0) {
-        fh_objects_give(&s->objects, number);
+    if (fh_heap_alloc(&s->heap, 0, bytes, 0, &block) != 0)
         return 0;
-    }
-    struct fh_object *o = fh_objects_at(&s->objects, number);
-    o->addr = block.addr.v & ((UINT64_C(1) << 48) - 1);
-    o->small = block.in_slab;
-    fh_objects_resize(&s->objects, number, bytes);
-    *what = number;
+    struct fh_object o = fh_objects_take_small(&s->objects, &block, heap_new_key(s));
+    fh_objects_resize(&s->objects, &o, bytes);
+    fh_object_set_version(&o, ++s->version);
+    *what = block.addr.v;
     return block.room_bytes;
 }
 
@@ -161,34 +175,31 @@ static uint64_t object_take(void *state, uint64_t bytes, uint64_t *what)
 static void object_give(void *state, uint64_t what)
 {
     struct heap_state *s = state;
-    const struct fh_object *o = fh_objects_at(&s->objects, (uint32_t)what);
-    struct fh_addr addr = {o->addr};
+    struct fh_addr addr = {what};
     struct fh_heap_block found;
 
     bench_must(fh_heap_find(&s->heap, addr, &found));
-    if (!fh_objects_match(&s->objects, found.tag, addr, o->key, 0))
+    struct fh_object o = fh_objects_of_block(&s->objects, &found);
+    if (!fh_objects_match(&o, addr, fh_object_key(&o), 0))
         bench_must(-116);
+    fh_objects_give(&s->objects, &o);
     bench_must(fh_heap_free(&s->heap, addr));
-    fh_objects_give(&s->objects, (uint32_t)what);
-}
-
-static struct bench_side side_heap(const char *name)
-{
-    return (struct bench_side){.name = name, .open = heap_open, .close = heap_close};
 }
 
 struct bench_side side_slab(void)
 {
-    struct bench_side side = side_heap("slab, bare");
-    side.take = slab_take;
-    side.give = slab_give;
-    return side;
+    return (struct bench_side){.name = "slab, bare",
+                               .open = slab_open,
+                               .close = slab_close,
+                               .take = slab_take,
+                               .give = slab_give};
 }
 
 struct bench_side side_object(void)
 {
-    struct bench_side side = side_heap("slab, record and key");
-    side.take = object_take;
-    side.give = object_give;
-    return side;
+    return (struct bench_side){.name = "slab, record and key",
+                               .open = object_open,
+                               .close = object_close,
+                               .take = object_take,
+                               .give = object_give};
 }

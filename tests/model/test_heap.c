@@ -8,6 +8,7 @@
 
 #include "alloc/bits.h"
 #include "alloc/heap.h"
+#include "tests/support/heap_tag.h"
 #include "tests/support/oracle_owner.h"
 #include "tests/support/rng.h"
 
@@ -48,11 +49,12 @@ static uint64_t any_size(struct walk *w)
 static uint64_t room_of(struct walk *w, struct fh_heap_block b, uint64_t size)
 {
     cr_assert_geq(b.room_bytes, size);
-    if (b.in_slab && b.room_bytes <= 512)
+    if (b.run && b.room_bytes <= 512)
         cr_assert_leq(b.addr.v % FH_PAGE_SIZE + b.room_bytes, FH_PAGE_SIZE, "no object straddles");
-    if (!b.in_slab)
+    if (!b.run)
         cr_assert_eq((b.addr.v | b.room_bytes) % FH_PAGE_SIZE, 0);
-    cr_assert_eq(b.tag, w->tags);
+    cr_assert_eq(b.run ? 0 : b.tag, b.run ? 0 : w->tags);
+    heap_tag_put(&b, w->tags);
     return b.room_bytes;
 }
 
@@ -66,7 +68,7 @@ static void no_page_is_shared(const struct walk *w, struct fh_heap_block b, uint
 {
     uint64_t end = fh_align_up(b.addr.v + b.room_bytes, FH_PAGE_SIZE);
     uint64_t at = b.addr.v & ~(uint64_t)(FH_PAGE_SIZE - 1);
-    for (; b.in_slab && at < end; at += FH_SLAB_SIZE_MIN) {
+    for (; b.run && at < end; at += FH_SLAB_SIZE_MIN) {
         const struct owner_block *o = owner_find(&w->owners, at);
         if (o)
             cr_assert_eq(o->tag >> 32, tenant);
@@ -100,7 +102,7 @@ static void step_free(struct walk *w)
     uint64_t addr = w->live[i];
     w->live[i] = w->live[--w->lives];
     cr_assert(owner_remove(&w->owners, addr));
-    cr_assert_eq(fh_heap_free(&w->heap, (struct fh_addr){addr}), 0);
+    cr_assert_eq(heap_tag_free(&w->heap, (struct fh_addr){addr}), 0);
 }
 
 static uint64_t any_address(struct walk *w)
@@ -128,7 +130,7 @@ static void step_ask(struct walk *w)
 
     cr_assert_eq(rc, o && o->first == addr ? 0 : -EFAULT);
     if (rc == 0) {
-        cr_assert_eq(b.tag, (uint32_t)o->tag);
+        cr_assert_eq(heap_tag_get(&b), (uint32_t)o->tag);
         cr_assert_eq(b.room_bytes, o->size);
     } else {
         cr_assert_eq(fh_heap_free(&w->heap, (struct fh_addr){addr}), -EFAULT);
@@ -183,6 +185,7 @@ static void walk_system(const char *name)
     w.r = rng_from_env(name);
     owner_init(&w.owners);
     cr_assert_eq(fh_heap_init(&w.heap, &(struct fh_heap_opts){.mem = &w.mem,
+                                                              .record_bytes = HEAP_TAG_BYTES,
                                                               .system = fh_buddy_system_find(name),
                                                               .discard = on_discard,
                                                               .resident = on_resident,

@@ -143,7 +143,7 @@ void sizes_measure_forms(uint64_t seed, uint32_t draws, struct sizes_form forms[
     for (uint32_t i = 0; (s = fh_buddy_system_at(i)) != NULL; i++)
         form = measure_buddy(form, s, (struct rng){seed}, draws, &k);
     for (uint32_t i = 0; i < FH_SLAB_SIZES; i++)
-        fh_slab_size_init(&k.slab[i], i);
+        fh_slab_size_init(&k.slab[i], i, 0);
     FH_ASSERT(form == forms + SIZES_FORMS - 1);
     *form = (struct sizes_form){
         "slab", "log-uniform, mean of ratios",

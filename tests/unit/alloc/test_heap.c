@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "tests/support/heap_tag.h"
+
 #define KIB UINT64_C(1024)
 #define GIB (UINT64_C(1) << 30)
 #define TIB (UINT64_C(1) << 40)
@@ -15,7 +17,9 @@ static struct fh_heap h;
 static void setup(void)
 {
     memset(&h, 0xa5, sizeof(h));
-    cr_assert_eq(fh_heap_init(&h, &(struct fh_heap_opts){.mem = &mem, .system = &fh_buddy_binary}),
+    cr_assert_eq(fh_heap_init(&h, &(struct fh_heap_opts){.mem = &mem,
+                                                         .system = &fh_buddy_binary,
+                                                         .record_bytes = HEAP_TAG_BYTES}),
                  0);
 }
 
@@ -32,18 +36,19 @@ static struct fh_heap_block take(uint64_t size, uint32_t tag)
     struct fh_heap_block block, found;
     cr_assert_eq(fh_heap_alloc(&h, 1, size, tag, &block), 0);
     cr_assert_geq(block.room_bytes, size);
-    cr_assert_eq(block.tag, tag);
+    heap_tag_put(&block, tag);
+    cr_assert_eq(heap_tag_get(&block), tag);
     cr_assert_eq(fh_heap_find(&h, block.addr, &found), 0);
     cr_assert_eq(found.addr.v, block.addr.v);
     cr_assert_eq(found.room_bytes, block.room_bytes);
-    cr_assert_eq(found.tag, tag);
-    cr_assert_eq(found.in_slab, block.in_slab);
+    cr_assert_eq(heap_tag_get(&found), tag);
+    cr_assert_eq(found.run, block.run);
     return block;
 }
 
 static void give(struct fh_heap_block block)
 {
-    cr_assert_eq(fh_heap_free(&h, block.addr), 0);
+    cr_assert_eq(heap_tag_free(&h, block.addr), 0);
     cr_assert(fh_heap_check(&h, stderr));
 }
 
@@ -78,7 +83,7 @@ Test(heap, size_decides_who_carves)
     for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct fh_heap_block block = take(rows[i].size, i);
         cr_assert_eq(block.room_bytes, rows[i].room);
-        cr_assert_eq(block.in_slab, rows[i].in_slab);
+        cr_assert_eq(block.run != NULL, rows[i].in_slab);
     }
     cr_assert(fh_heap_check(&h, stderr));
 }
@@ -96,7 +101,7 @@ Test(heap, pages_on_request_are_the_callers_alone)
 {
     struct fh_heap_block block, found;
     cr_assert_eq(fh_heap_alloc_pages(&h, 3, FH_SPACE_TAG_MAX, &block), 0);
-    cr_assert_not(block.in_slab);
+    cr_assert_null(block.run);
     cr_assert_eq(block.room_bytes, 4 * FH_PAGE_SIZE);
     cr_assert_eq(fh_heap_find(&h, block.addr, &found), 0);
     cr_assert_eq(found.tag, FH_SPACE_TAG_MAX);
@@ -114,7 +119,7 @@ Test(heap, a_page_leads_to_its_block_but_not_to_a_slab)
         cr_assert_eq(fh_heap_find_page(&h, fh_page_add(page, i), &found), 0);
         cr_assert_eq(found.addr.v, large.addr.v);
         cr_assert_eq(found.tag, 2);
-        cr_assert_not(found.in_slab);
+        cr_assert_null(found.run);
     }
     cr_assert_eq(fh_heap_find_page(&h, fh_page_of_addr(small.addr), &found), -EFAULT);
     cr_assert_eq(
@@ -234,7 +239,7 @@ Test(heap, a_heap_that_cannot_begin_takes_nothing)
 Test(heap, a_tag_out_of_range_is_a_programmer_error, .signal = SIGABRT)
 {
     struct fh_heap_block block;
-    int rc = fh_heap_alloc(&h, 0, 1, FH_SPACE_TAG_MAX + 1, &block);
+    int rc = fh_heap_alloc(&h, 0, FH_SLAB_SIZE_MAX + 1, FH_SPACE_TAG_MAX + 1, &block);
     cr_assert_fail("came back with %d", rc);
 }
 

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { DISCARDS_MAX = 64 };
+enum { DISCARDS_MAX = 64, RECORD = 5 };
 
 static struct fh_mem mem;
 static struct fh_space space;
@@ -35,8 +35,11 @@ static void setup(void)
 {
     cr_assert_eq(fh_space_init(&space, &mem, &fh_buddy_binary), 0);
     memset(&s, 0xa5, sizeof(s));
-    fh_slab_init(&s, &(struct fh_slab_opts){
-                         .mem = &mem, .space = &space, .discard = discard, .ctx = &space});
+    fh_slab_init(&s, &(struct fh_slab_opts){.mem = &mem,
+                                            .space = &space,
+                                            .record_bytes = RECORD,
+                                            .discard = discard,
+                                            .ctx = &space});
 }
 
 static void teardown(void)
@@ -51,8 +54,8 @@ TestSuite(slab, .init = setup, .fini = teardown, .timeout = 30);
 static struct fh_addr take(uint32_t tenant, uint32_t size)
 {
     struct fh_slab_object o;
-    cr_assert_eq(fh_slab_alloc(&s, tenant, size, 5, &o), 0);
-    cr_assert_geq(o.size, size);
+    cr_assert_eq(fh_slab_alloc(&s, tenant, size, &o), 0);
+    cr_assert_geq(o.run->cache->size->object_bytes, size);
     return o.addr;
 }
 
@@ -183,14 +186,23 @@ Test(slab, tenants_share_no_page)
     cr_assert(fh_slab_check(&s, stderr));
 }
 
-Test(slab, a_live_object_is_found_with_its_tag_and_nothing_else_is)
+Test(slab, a_live_object_is_found_with_its_record_and_nothing_else_is)
 {
-    struct fh_slab_object o, found;
-    cr_assert_eq(fh_slab_alloc(&s, 3, 100, 12345, &o), 0);
-    cr_assert_eq(o.size, 104);
+    static const uint8_t blank[RECORD];
+    struct fh_slab_object o, other, found;
+    cr_assert_eq(fh_slab_alloc(&s, 3, 100, &o), 0);
+    cr_assert_eq(fh_slab_alloc(&s, 3, 100, &other), 0);
+    const struct fh_slab_size *z = o.run->cache->size;
+    cr_assert_eq(z->object_bytes, 104);
+    cr_assert_eq(o.run->cache->tenant, 3);
+    cr_assert_arr_eq(fh_slab_run_record(o.run, z, o.index), blank, RECORD, "new: zeros");
+    memset(fh_slab_run_record(o.run, z, o.index), 7, RECORD);
     cr_assert_eq(fh_slab_find(&s, number_of(o.addr), o.addr, &found), 0);
-    cr_assert_eq(found.tag, 12345);
-    cr_assert_eq(found.size, 104);
+    cr_assert_eq(found.run, o.run);
+    cr_assert_eq(found.index, o.index);
+    cr_assert_arr_eq(fh_slab_run_record(other.run, z, other.index), blank, RECORD, "its own");
+    memset(fh_slab_run_record(o.run, z, o.index), 0, RECORD);
+    cr_assert_eq(give(other.addr), 0);
     for (uint64_t offset = 1; offset < FH_PAGE_SIZE; offset++) {
         struct fh_addr inner = {o.addr.v + offset};
         cr_assert_eq(fh_slab_find(&s, number_of(inner), inner, &found), -EFAULT);
@@ -206,8 +218,8 @@ Test(slab, too_large_is_refused)
 {
     struct fh_slab_object o;
     take(0, FH_SLAB_SIZE_MAX);
-    cr_assert_eq(fh_slab_alloc(&s, 0, FH_SLAB_SIZE_MAX + 1, 0, &o), -EFBIG);
-    cr_assert_eq(fh_slab_alloc(&s, 0, UINT32_MAX, 0, &o), -EFBIG);
+    cr_assert_eq(fh_slab_alloc(&s, 0, FH_SLAB_SIZE_MAX + 1, &o), -EFBIG);
+    cr_assert_eq(fh_slab_alloc(&s, 0, UINT32_MAX, &o), -EFBIG);
 }
 
 /* Three slabs of eight objects of 512 B, then `free_counts[i]` objects of the i-th freed. */
@@ -345,12 +357,12 @@ Test(slab, books_are_small)
     before = mem.used_bytes;
     for (uint32_t i = 1; i < 64 * 32; i++)
         take(0, 64);
-    cr_assert_leq(mem.used_bytes - before, 64 * 31 * 5);
+    cr_assert_leq(mem.used_bytes - before, 64 * 31 * (RECORD + 1));
     take(0, 2048);
     before = mem.used_bytes;
     for (uint32_t i = 1; i < 6 * 20; i++)
         take(0, 2048);
-    cr_assert_leq(mem.used_bytes - before, 6 * 19 * 12);
+    cr_assert_leq(mem.used_bytes - before, 6 * 19 * (RECORD + 9));
 }
 
 Test(slab, numbers_grow_and_are_used_again)
@@ -372,17 +384,17 @@ Test(slab, numbers_grow_and_are_used_again)
 
 Test(slab, a_failure_anywhere_in_alloc_changes_nothing_that_can_be_seen)
 {
-    struct fh_slab_object o = {.tag = 77};
+    struct fh_slab_object o = {.index = 77};
     char *before = dump_text();
     uint32_t failures = 0;
     for (uint64_t n = 1;; n++, failures++) {
         fh_slab_trim(&s);
         mem.fail_at = mem.calls + n;
-        if (fh_slab_alloc(&s, 5, 5000, 1, &o) == 0)
+        if (fh_slab_alloc(&s, 5, 5000, &o) == 0)
             break;
         char *after = dump_text();
         cr_assert_str_eq(before, after, "request %u", (unsigned)n);
-        cr_assert_eq(o.tag, 77);
+        cr_assert_eq(o.index, 77);
         cr_assert(fh_slab_check(&s, stderr));
         cr_assert(fh_space_check(&space, stderr));
         free(after);
@@ -411,10 +423,11 @@ Test(slab, check_sees_a_wrong_count_of_objects)
     cr_assert(check_names("[I1]"));
 }
 
-Test(slab, check_sees_a_tag_on_a_free_object)
+Test(slab, check_sees_a_record_of_a_free_object)
 {
     struct fh_slab_run *run = partial_run();
-    fh_slab_run_tags(run, run->cache->size)[7] = 1;
+    uint8_t *record = fh_slab_run_record(run, run->cache->size, 7);
+    record[RECORD - 1] = 1;
     cr_assert(check_names("[I2]"));
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "alloc/heap.h"
+#include "tests/support/heap_tag.h"
 
 enum { TENANT = 3, TAG = 5 };
 
@@ -14,10 +15,12 @@ static struct fh_slab_cache cache;
 
 static void setup(void)
 {
-    cr_assert_eq(fh_heap_init(&h, &(struct fh_heap_opts){.mem = &mem, .system = &fh_buddy_binary}),
+    cr_assert_eq(fh_heap_init(&h, &(struct fh_heap_opts){.mem = &mem,
+                                                         .system = &fh_buddy_binary,
+                                                         .record_bytes = HEAP_TAG_BYTES}),
                  0);
     memset(&cache, 0xa5, sizeof(cache));
-    fh_slab_size_init_typed(&size, 1000);
+    fh_slab_size_init_typed(&size, 1000, HEAP_TAG_BYTES);
     cr_assert_eq(fh_slab_cache_open(&h.slab, &cache, TENANT, &size), 0);
 }
 
@@ -32,10 +35,10 @@ TestSuite(slab_typed, .init = setup, .fini = teardown, .timeout = 20);
 static struct fh_addr take(void)
 {
     struct fh_heap_block block;
-    cr_assert_eq(fh_heap_alloc_typed(&h, &cache, TAG, &block), 0);
+    cr_assert_eq(fh_heap_alloc_typed(&h, &cache, &block), 0);
     cr_assert_eq(block.room_bytes, 1000);
-    cr_assert_eq(block.typed, cache.typed);
-    cr_assert(block.in_slab);
+    cr_assert_not_null(block.run);
+    cr_assert_eq(block.run->cache, &cache);
     return block.addr;
 }
 
@@ -53,9 +56,9 @@ static bool check_names(const char *invariant)
 
 Test(slab_typed, any_size_wastes_at_most_an_eighth)
 {
-    for (uint32_t bytes = 1; bytes <= FH_SLAB_SIZE_MAX; bytes++) {
+    for (uint32_t bytes = FH_SLAB_SIZE_MIN; bytes <= FH_SLAB_SIZE_MAX; bytes++) {
         struct fh_slab_size z;
-        fh_slab_size_init_typed(&z, bytes);
+        fh_slab_size_init_typed(&z, bytes, 0);
         uint32_t room = z.pages * FH_PAGE_SIZE, tail = room - z.objects * bytes;
         cr_assert_eq(z.object_bytes, bytes);
         cr_assert_leq(z.pages, FH_SLAB_PAGES_MAX);
@@ -67,9 +70,10 @@ Test(slab_typed, any_size_wastes_at_most_an_eighth)
 
 Test(slab_typed, the_index_of_every_byte_is_exact)
 {
-    for (uint32_t bytes = 1; bytes <= FH_SLAB_SIZE_MAX; bytes += bytes < 600 ? 1 : 331) {
+    for (uint32_t bytes = FH_SLAB_SIZE_MIN; bytes <= FH_SLAB_SIZE_MAX;
+         bytes += bytes < 600 ? 1 : 331) {
         struct fh_slab_size z;
-        fh_slab_size_init_typed(&z, bytes);
+        fh_slab_size_init_typed(&z, bytes, 0);
         for (uint32_t offset = 0; offset < z.pages * FH_PAGE_SIZE; offset += 7)
             cr_assert_eq(fh_slab_size_object_at(&z, offset), offset / bytes, "%u B", bytes);
         for (uint32_t used = 0; used <= z.objects; used++)
@@ -83,13 +87,15 @@ Test(slab_typed, objects_are_its_own_and_found_as_such)
     struct fh_addr first = take(), second = take();
     cr_assert_eq(second.v, first.v + 1000);
     cr_assert_eq(fh_heap_alloc(&h, TENANT, 1000, TAG, &other), 0);
-    cr_assert_eq(other.typed, 0);
+    cr_assert_eq(other.run->cache->typed, 0);
     cr_assert_neq(fh_space_mark_at(&h.space, fh_page_of_addr(other.addr)),
                   fh_space_mark_at(&h.space, fh_page_of_addr(first)), "another slab");
     cr_assert_eq(fh_heap_find(&h, second, &found), 0);
-    cr_assert_eq(found.typed, cache.typed);
-    cr_assert_eq(found.tag, TAG);
-    cr_assert_eq(fh_heap_free(&h, second), 0);
+    cr_assert_eq(found.run->cache->typed, cache.typed);
+    heap_tag_put(&found, TAG);
+    cr_assert_eq(fh_heap_find(&h, second, &found), 0);
+    cr_assert_eq(heap_tag_get(&found), TAG);
+    cr_assert_eq(heap_tag_free(&h, second), 0);
     cr_assert_eq(fh_heap_free(&h, second), -EFAULT, "twice");
     cr_assert(fh_heap_check(&h, stderr));
 }
@@ -142,7 +148,7 @@ Test(slab_typed, without_memory_nothing_has_happened)
     for (uint64_t n = 1;; n++, failures++) {
         fh_heap_trim(&h);
         mem.fail_at = mem.calls + n;
-        if (fh_heap_alloc_typed(&h, &cache, TAG, &block) == 0)
+        if (fh_heap_alloc_typed(&h, &cache, &block) == 0)
             break;
         cr_assert_eq(block.tag, 77);
         cr_assert(fh_heap_check(&h, stderr));

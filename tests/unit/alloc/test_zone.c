@@ -339,13 +339,13 @@ static void expect_broken(const char *invariant)
 Test(zone, check_sees_an_object_whose_address_leads_elsewhere)
 {
     struct fh_object_view a = zone_alloc(&rig, 50000), b = zone_alloc(&rig, 50000);
-    struct fh_object *o = fh_objects_at(&rig.zone.objects, 1);
+    struct fh_large *o = &rig.zone.objects.records[1];
 
-    o->addr = b.ref.addr.v & ((UINT64_C(1) << 48) - 1); /* [I1] another one's */
+    o->addr = b.ref.addr.v; /* [I1] another one's */
     expect_broken("[I1] object 1");
-    o->addr = (a.ref.addr.v + 8) & ((UINT64_C(1) << 48) - 1); /* [I1] nobody's */
+    o->addr = a.ref.addr.v + 8; /* [I1] nobody's */
     expect_broken("[I1] object 1");
-    o->addr = a.ref.addr.v & ((UINT64_C(1) << 48) - 1);
+    o->addr = a.ref.addr.v;
     zone_check(&rig);
 }
 
@@ -354,9 +354,10 @@ Test(zone, check_sees_a_name_that_leads_elsewhere)
     cr_assert_eq(zone_put(&rig, "name", "x", 1, 0, &any_time, NULL), 0);
     struct fh_name name = {.tenant = ZONE_TENANT, .size = 4, .bytes = "name"};
     cr_assert_eq(zone_put(&rig, "other", "x", 1, 0, &any_time, NULL), 0);
-    fh_directory_replace(&rig.zone.directory, &name, 1, 2); /* [I2] */
-    expect_broken("[I2] object 1");
-    fh_directory_replace(&rig.zone.directory, &name, 2, 1);
+    fh_directory_replace(&rig.zone.directory, &name, FH_OBJECT_SMALL,
+                         FH_OBJECT_SMALL + 1); /* [I2] */
+    expect_broken("[I2] object 4000000");
+    fh_directory_replace(&rig.zone.directory, &name, FH_OBJECT_SMALL + 1, FH_OBJECT_SMALL);
     zone_check(&rig);
 }
 
@@ -365,9 +366,9 @@ Test(zone, check_sees_an_expiry_or_an_extra_that_is_nobodys)
     struct fh_object_view a;
 
     cr_assert_eq(fh_zone_alloc(&rig.zone, ZONE_TENANT, 50000, 1000, &a), 0);
-    fh_objects_at(&rig.zone.objects, 1)->expires = 0; /* [I4] */
+    rig.zone.objects.records[1].expires = 0; /* [I4] */
     expect_broken("[I4] object 1");
-    fh_objects_at(&rig.zone.objects, 1)->expires = 1;
+    rig.zone.objects.records[1].expires = 1;
     struct fh_extra x = {.expiry = 7};
     uint32_t ref;
     cr_assert_eq(fh_extras_take(&rig.zone.extras, &x, &ref), 0); /* [I4] */
