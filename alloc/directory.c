@@ -10,7 +10,8 @@
  *              010 -> [shard of 010, depth 3]
  *
  * A shard that is full is split in two by its next bit, alone: nothing else moves, and no operation
- * sees more than one shard. Only the pointers double at once, eight bytes per several hundred
+ * sees more than one shard. That bit goes from the fragments, so each third split asks for the names
+ * again, which are not where the entries are, and makes the fragments whole. Only the pointers double at once, eight bytes per several hundred
  * names. So that no choice of names makes them many, they double only while there are SHARE names
  * for each; a shard that may not be split becomes longer. Two neighbours that became small are
  * joined again, for which the fragments suffice.
@@ -20,7 +21,7 @@
  *
  * Invariants
  *   [I1] count is the number of entries of all shards; of a shard at most cap
- *   [I2] entries ascend by fragment, and have the hash of their object's name
+ *   [I2] entries ascend by fragment, and have the known bits of the hash of their object's name
  *   [I3] every pointer leads to the shard that its index begins with, and shards_count is how many
  *        there are
  *   [I4] book_bytes is what shards and pointers take
@@ -39,10 +40,11 @@
 enum {
     SHARD_MAX = 512,    /* entries; more only where a shard may not be split */
     SHARD_JOINED = 192, /* neighbours of at most so many together are joined */
-    CAP_STEP = 16,
-    SHARE = 32,     /* names per pointer, at least, when these double */
-    DEPTH_FREE = 4, /* but so many pointers, 2^this, cost nothing worth counting */
+    CAP_STEP = 128,     /* few sizes, so that malloc finds a use for what a growing shard leaves */
+    SHARE = 32,         /* names per pointer, at least, when these double */
+    DEPTH_FREE = 4,     /* but so many pointers, 2^this, cost nothing worth counting */
     FRAGMENT_BITS = 14,
+    FRAGMENT_BITS_MIN = 12, /* a shard of 512 with fewer would show wrong names too often */
     ENTRY_BYTES = 6,
 };
 
@@ -52,7 +54,8 @@ _Static_assert(FRAGMENT_BITS + FH_DIRECTORY_OBJECT_BITS == 8 * ENTRY_BYTES, "an 
 
 struct fh_shard {
     uint32_t count, cap;
-    uint32_t depth;
+    uint16_t depth;
+    uint16_t bits;     /* of its fragments that are known, the upper ones; the others are 0 */
     uint8_t entries[]; /* of ENTRY_BYTES, little endian: fragment, object */
 };
 
@@ -76,15 +79,16 @@ static uint32_t fragment_at(const struct fh_shard *s, uint32_t i)
     return (uint32_t)(entry_at(s, i) >> FH_DIRECTORY_OBJECT_BITS);
 }
 
-/* The bits of a hash after its first `depth`. */
-static uint32_t fragment_of(uint64_t hash, uint32_t depth)
+/* The bits of a hash after those that all of the shard's share. */
+static uint32_t fragment_of(const struct fh_shard *s, uint64_t hash)
 {
-    return (uint32_t)(hash << depth >> (64 - FRAGMENT_BITS));
+    uint32_t unknown = FRAGMENT_BITS - s->bits;
+    return (uint32_t)(hash << s->depth >> (64 - FRAGMENT_BITS)) >> unknown << unknown;
 }
 
-static uint64_t entry_of(uint64_t hash, uint32_t depth, uint64_t object)
+static uint64_t entry_of(const struct fh_shard *s, uint64_t hash, uint64_t object)
 {
-    return (uint64_t)fragment_of(hash, depth) << FH_DIRECTORY_OBJECT_BITS | object;
+    return (uint64_t)fragment_of(s, hash) << FH_DIRECTORY_OBJECT_BITS | object;
 }
 
 static uint64_t prefix_of(uint64_t hash, uint32_t depth)
@@ -137,14 +141,16 @@ static size_t shard_bytes(uint32_t cap)
     return sizeof(struct fh_shard) + (size_t)cap * ENTRY_BYTES;
 }
 
-static struct fh_shard *shard_create(struct fh_directory *d, uint32_t cap, uint32_t depth)
+static struct fh_shard *shard_create(struct fh_directory *d, uint32_t cap, uint32_t depth,
+                                     uint32_t bits)
 {
     struct fh_shard *s = fh_mem_take(d->mem, shard_bytes(cap));
 
     if (!s)
         return NULL;
     s->cap = cap;
-    s->depth = depth;
+    s->depth = (uint16_t)depth;
+    s->bits = (uint16_t)bits;
     d->book_bytes += shard_bytes(cap);
     return s;
 }
@@ -155,6 +161,12 @@ static void shard_destroy(struct fh_directory *d, struct fh_shard *s)
         return;
     d->book_bytes -= shard_bytes(s->cap);
     fh_mem_give(d->mem, s, shard_bytes(s->cap));
+}
+
+/* The capacity of a shard that is to hold so many entries and one more. */
+static uint32_t cap_for(uint32_t count)
+{
+    return (count / CAP_STEP + 1) * CAP_STEP;
 }
 
 /* Pointers to the shard of this hash and depth: from *first on so many. */
@@ -177,7 +189,7 @@ static void shard_install(struct fh_directory *d, uint64_t hash, struct fh_shard
 static int shard_resize(struct fh_directory *d, uint64_t hash, uint32_t cap)
 {
     struct fh_shard *s = shard_of(d, hash);
-    struct fh_shard *moved = shard_create(d, cap, s->depth);
+    struct fh_shard *moved = shard_create(d, cap, s->depth, s->bits);
 
     if (!moved)
         return -ENOMEM;
@@ -213,15 +225,25 @@ static bool directory_may_double(const struct fh_directory *d)
     return d->depth < DEPTH_FREE || (UINT64_C(2) << d->depth) * SHARE <= d->count;
 }
 
+/* The entry as a shard of a depth more has it: as much of it as is known without the name. */
+static uint64_t entry_shifted(uint64_t entry)
+{
+    uint64_t fragment = entry >> FH_DIRECTORY_OBJECT_BITS << 1 & ((1u << FRAGMENT_BITS) - 1);
+    return fragment << FH_DIRECTORY_OBJECT_BITS | (entry & OBJECT_MASK);
+}
+
 /* Puts the entries [from, to) of a shard into one of a depth more, which is empty. */
 static void shard_refine(const struct fh_directory *d, const struct fh_shard *s, uint32_t from,
                          uint32_t to, struct fh_shard *into)
 {
+    bool by_name = into->bits == FRAGMENT_BITS;
+
     for (uint32_t i = from; i < to; i++) {
         uint64_t object = entry_at(s, i) & OBJECT_MASK;
-        uint64_t entry = entry_of(object_hash(d, object), into->depth, object);
+        uint64_t entry = by_name ? entry_of(into, object_hash(d, object), object)
+                                 : entry_shifted(entry_at(s, i));
         uint32_t at = into->count++;
-        for (; at > 0 && entry_at(into, at - 1) > entry; at--)
+        for (; by_name && at > 0 && entry_at(into, at - 1) > entry; at--)
             entry_set(into, at, entry_at(into, at - 1)); /* among equals of before */
         entry_set(into, at, entry);
     }
@@ -238,8 +260,9 @@ static int shard_split(struct fh_directory *d, uint64_t hash)
             return -ENOMEM;
     }
     uint32_t middle = shard_lower(s, 1u << (FRAGMENT_BITS - 1));
-    struct fh_shard *low = shard_create(d, middle + CAP_STEP, s->depth + 1);
-    struct fh_shard *high = shard_create(d, s->count - middle + CAP_STEP, s->depth + 1);
+    uint32_t bits = s->bits > FRAGMENT_BITS_MIN ? s->bits - 1u : FRAGMENT_BITS;
+    struct fh_shard *low = shard_create(d, cap_for(middle), s->depth + 1u, bits);
+    struct fh_shard *high = shard_create(d, cap_for(s->count - middle), s->depth + 1u, bits);
     if (!low || !high) {
         shard_destroy(d, low);
         shard_destroy(d, high);
@@ -263,7 +286,7 @@ static int directory_make_room(struct fh_directory *d, uint64_t hash)
     if (shard_of(d, hash)->count >= SHARD_MAX && (rc = shard_split(d, hash)) != 0)
         return rc;
     const struct fh_shard *s = shard_of(d, hash);
-    return s->count < s->cap ? 0 : shard_resize(d, hash, s->cap + CAP_STEP);
+    return s->count < s->cap ? 0 : shard_resize(d, hash, cap_for(s->count));
 }
 
 /* Joins the shard of this hash with its neighbour if both are small; false: it stays. */
@@ -277,16 +300,18 @@ static bool shard_join(struct fh_directory *d, uint64_t hash)
     struct fh_shard *low = shard_of(d, hash & ~high_bit), *high = shard_of(d, hash | high_bit);
     if (low->depth != high->depth || low->count + high->count > SHARD_JOINED)
         return false;
-    struct fh_shard *both = shard_create(d, low->count + high->count + CAP_STEP, s->depth - 1);
+    uint32_t bits = low->bits < high->bits ? low->bits : high->bits;
+    struct fh_shard *both = shard_create(d, cap_for(low->count + high->count), s->depth - 1u,
+                                         bits < FRAGMENT_BITS ? bits + 1 : bits);
     if (!both)
         return false; /* nothing depends on it */
+    uint32_t unknown = FRAGMENT_BITS - both->bits;
     for (uint32_t i = 0; i < low->count + high->count; i++) {
         uint64_t entry = i < low->count
                              ? entry_at(low, i)
                              : entry_at(high, i - low->count) | UINT64_C(1) << (8 * ENTRY_BYTES);
-        entry_set(both, i,
-                  entry >> (FH_DIRECTORY_OBJECT_BITS + 1) << FH_DIRECTORY_OBJECT_BITS |
-                      (entry & OBJECT_MASK));
+        uint64_t fragment = entry >> (FH_DIRECTORY_OBJECT_BITS + 1) >> unknown << unknown;
+        entry_set(both, i, fragment << FH_DIRECTORY_OBJECT_BITS | (entry & OBJECT_MASK));
     }
     both->count = low->count + high->count;
     shard_install(d, hash, both);
@@ -304,7 +329,7 @@ int fh_directory_init(struct fh_directory *d, const struct fh_directory_opts *o)
         .mem = o->mem, .name_of = o->name_of, .ctx = o->ctx, .shards_count = 1};
     memcpy(d->hash_key, o->hash_key, sizeof(d->hash_key));
     d->shards = fh_mem_take(d->mem, pointers_bytes(0));
-    struct fh_shard *first = d->shards ? shard_create(d, CAP_STEP, 0) : NULL;
+    struct fh_shard *first = d->shards ? shard_create(d, cap_for(0), 0, FRAGMENT_BITS) : NULL;
     if (!first) {
         fh_mem_give(d->mem, (void *)d->shards, pointers_bytes(0));
         d->shards = NULL;
@@ -326,13 +351,11 @@ void fh_directory_fini(struct fh_directory *d)
     d->shards = NULL;
 }
 
-int fh_directory_find(const struct fh_directory *d, const struct fh_name *name, uint64_t *object)
+static int directory_find(const struct fh_directory *d, const struct fh_name *name, uint64_t hash,
+                          uint64_t *object)
 {
-    if (name->size == 0 || name->size > FH_DIRECTORY_NAME_MAX)
-        return -EINVAL;
-    uint64_t hash = name_hash(d, name);
     const struct fh_shard *s = shard_of(d, hash);
-    uint32_t fragment = fragment_of(hash, s->depth);
+    uint32_t fragment = fragment_of(s, hash);
 
     for (uint32_t i = shard_lower(s, fragment); i < s->count && fragment_at(s, i) == fragment;
          i++) {
@@ -346,22 +369,31 @@ int fh_directory_find(const struct fh_directory *d, const struct fh_name *name, 
     return -ENOENT;
 }
 
+int fh_directory_find(const struct fh_directory *d, const struct fh_name *name, uint64_t *object)
+{
+    if (name->size == 0 || name->size > FH_DIRECTORY_NAME_MAX)
+        return -EINVAL;
+    return directory_find(d, name, name_hash(d, name), object);
+}
+
 int fh_directory_add(struct fh_directory *d, const struct fh_name *name, uint64_t object)
 {
     uint64_t existing;
-    int rc = fh_directory_find(d, name, &existing);
+    int rc;
 
     FH_ASSERT(object <= OBJECT_MASK);
-    if (rc != -ENOENT)
-        return rc == 0 ? -EEXIST : rc;
+    if (name->size == 0 || name->size > FH_DIRECTORY_NAME_MAX)
+        return -EINVAL;
     uint64_t hash = name_hash(d, name);
+    if (directory_find(d, name, hash, &existing) == 0)
+        return -EEXIST;
     if ((rc = directory_make_room(d, hash)) != 0)
         return rc;
     struct fh_shard *s = shard_of(d, hash);
-    uint32_t at = shard_lower(s, fragment_of(hash, s->depth));
+    uint32_t at = shard_lower(s, fragment_of(s, hash));
     uint8_t *place = s->entries + (size_t)at * ENTRY_BYTES;
     memmove(place + ENTRY_BYTES, place, (size_t)(s->count - at) * ENTRY_BYTES);
-    entry_set(s, at, entry_of(hash, s->depth, object));
+    entry_set(s, at, entry_of(s, hash, object));
     s->count++;
     d->count++;
     return 0;
@@ -387,14 +419,14 @@ void fh_directory_replace(struct fh_directory *d, const struct fh_name *name, ui
     struct fh_shard *s = shard_of(d, hash);
 
     FH_ASSERT(after <= OBJECT_MASK);
-    entry_set(s, shard_place(s, entry_of(hash, s->depth, before)), entry_of(hash, s->depth, after));
+    entry_set(s, shard_place(s, entry_of(s, hash, before)), entry_of(s, hash, after));
 }
 
 void fh_directory_remove(struct fh_directory *d, const struct fh_name *name, uint64_t object)
 {
     uint64_t hash = name_hash(d, name);
     struct fh_shard *s = shard_of(d, hash);
-    uint32_t at = shard_place(s, entry_of(hash, s->depth, object));
+    uint32_t at = shard_place(s, entry_of(s, hash, object));
     uint8_t *place = s->entries + (size_t)at * ENTRY_BYTES;
 
     s->count--;
@@ -403,8 +435,8 @@ void fh_directory_remove(struct fh_directory *d, const struct fh_name *name, uin
     if (s->count < SHARD_JOINED && shard_join(d, hash)) {
         while (shard_join(d, hash))
             ;
-    } else if (s->cap - s->count > 3 * CAP_STEP) {
-        (void)!shard_resize(d, hash, s->count + CAP_STEP); /* if not now, then later */
+    } else if (s->cap - s->count > 2 * CAP_STEP) {
+        (void)!shard_resize(d, hash, cap_for(s->count)); /* if not now, then later */
     }
 }
 
@@ -437,7 +469,7 @@ bool fh_directory_next(const struct fh_directory *d, uint64_t *hash, uint64_t *o
 {
     for (uint64_t from = *hash;;) {
         const struct fh_shard *s = shard_of(d, from);
-        uint32_t i = shard_lower(s, fragment_of(from, s->depth));
+        uint32_t i = shard_lower(s, fragment_of(s, from));
 
         while (i < s->count)
             if (group_next(d, s, &i, &from, object)) {
@@ -475,7 +507,7 @@ static void check_shard(const struct fh_directory *d, uint64_t first, struct fh_
             fh_report(r, "[I2] shard %" PRIu64 ": entry %u before one of a lower hash", first,
                       i - 1);
         if (prefix_of(h, s->depth) != prefix_of(hash, s->depth) ||
-            fragment_of(h, s->depth) != fragment_at(s, i))
+            fragment_of(s, h) != fragment_at(s, i))
             fh_report(r, "[I2] object %" PRIu64 " is not found by its name", object);
     }
 }

@@ -66,7 +66,7 @@ struct fh_zone_opts {
     const struct fh_backing_journal *journal; /* of files; may be NULL */
 };
 
-enum { FH_ZONE_KEYS = 64 };
+enum { FH_ZONE_KEYS = 256 /* drawn at once: a generator's call costs more than its bytes */ };
 
 struct fh_zone {
     struct fh_zone_opts opts;

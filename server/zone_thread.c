@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/time.h>
 
 #include "alloc/buddy_systems.h"
@@ -23,6 +22,7 @@
 #include "alloc/region.h"
 #include "alloc/swap.h"
 #include "clock.h"
+#include "random.h"
 
 enum { URING_DEPTH = 128, BOOKS_FIXED = 4 << 20, BOOKS_PER_FRAME = 24, BOOKS_PER_SLOT = 32 };
 
@@ -105,20 +105,6 @@ void fh_zone_thread_order(struct fh_message *message, void *owner)
     o->evicted = s.reclaim.clean + s.reclaim.dirty;
     o->parks = s.reclaim.pressure >= FH_PRESSURE_PARKING;
     fh_budget_report(o);
-}
-
-static void random_bytes(void *ctx, void *buf, size_t size)
-{
-    uint8_t *to = buf;
-
-    (void)ctx;
-    while (size > 0) {
-        ssize_t got = getrandom(to, size, 0);
-        if (got > 0) {
-            to += got;
-            size -= (size_t)got;
-        }
-    }
 }
 
 /* --- views --- */
@@ -351,7 +337,7 @@ static int zone_make_zone(struct fh_zone_thread *t)
         .swap_dir = config->swap,
         .system = fh_buddy_system_at((uint32_t)config->buddy),
         .io = t->io,
-        .random = random_bytes,
+        .random = fh_random_bytes,
         .free_min_permille = (uint32_t)config->free_min,
         .free_low_permille = (uint32_t)config->free_low,
         .free_high_permille = (uint32_t)config->free_high,

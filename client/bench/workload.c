@@ -24,6 +24,7 @@
 enum {
     PROBES = 64, /* objects tried when the chosen one is being written */
     NAME_BYTES = 20,
+    SEED_NAME_BITS = 24, /* six digits: with `bench/` before and seven of the object after, 20 */
 };
 
 /* Objects by handle are told from named ones in the record that --verify checks. */
@@ -61,7 +62,8 @@ int fh_workload_init(struct fh_workload *w, const struct fh_bench_options *o)
         w->mix_sum += o->mix[op];
     fh_keys_init(&w->keys, o->dist, o->keys, o->theta, o->seed);
     clock_gettime(CLOCK_REALTIME, &now);
-    w->seed_name = (uint64_t)now.tv_sec << 20 ^ (uint64_t)now.tv_nsec << 8 ^ (uint64_t)getpid();
+    uint64_t seed = (uint64_t)now.tv_sec << 20 ^ (uint64_t)now.tv_nsec << 8 ^ (uint64_t)getpid();
+    w->seed_name = fh_random_next(&(struct fh_random){seed}) >> (64 - SEED_NAME_BITS);
     if (!workload_alloc(w)) {
         fh_workload_fini(w);
         return -ENOMEM;

@@ -1,8 +1,8 @@
 #include "tests/bench/bench_alloc_sides.h"
 
 #include <errno.h>
+#include <openssl/rand.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 
 #include "alloc/buddy.h"
 #include "alloc/heap.h"
@@ -83,7 +83,7 @@ struct bench_side side_buddy(const struct fh_buddy_system *system)
 
 /* --- a slab, and an object: a slab with a record --- */
 
-enum { KEYS = 64 };
+enum { KEYS = 256 };
 
 struct heap_state {
     struct fh_mem mem;
@@ -148,8 +148,7 @@ static void slab_give(void *state, uint64_t what)
 static uint64_t heap_new_key(struct heap_state *s)
 {
     if (s->keys_left == 0) {
-        if (getrandom(s->keys, sizeof(s->keys), 0) != (ssize_t)sizeof(s->keys))
-            bench_must(-5);
+        bench_must(RAND_priv_bytes((uint8_t *)s->keys, sizeof(s->keys)) == 1 ? 0 : -EIO);
         s->keys_left = KEYS;
     }
     uint64_t key = s->keys[--s->keys_left];
