@@ -298,8 +298,10 @@ static int change_publish(struct fh_change *c)
     c->sealed = true;
     if (durable && (rc = fh_zone_sync_object(z, &c->call, &c->hold, &o, &c->cursor)) != 0)
         return rc;
-    c->sealed = false; /* the commit sees to it */
-    return fh_zone_commit_name(z, &c->call, &c->hold, &n);
+    rc = fh_zone_commit_name(z, &c->call, &c->hold, &n);
+    if (rc == -EINPROGRESS)
+        c->sealed = false; /* the commit sees to it */
+    return rc;
 }
 
 /* A publish that came to nothing leaves the object as it was. */

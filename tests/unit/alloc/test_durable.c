@@ -636,6 +636,35 @@ Test(durable, every_allocation_of_a_put_may_fail)
     cr_assert_eq(rig.zone.durable->files[0].shelf.used, 3 + rig.zone.durable->stuck_pages);
 }
 
+Test(durable, a_publish_that_failed_for_want_of_memory_leaves_the_object_writable)
+{
+    struct fh_object_view view;
+    uint64_t refused = 0;
+    int rc = -ENOMEM;
+
+    cr_assert_eq(fh_zone_alloc_durable(&rig.zone, DURABLE_TENANT, 9000, 0, &view), 0);
+    cr_assert_eq(write_at(&view.ref, 0, "x", 1), 0);
+    for (uint64_t n = 1; rc == -ENOMEM && n < 60; n++) {
+        struct fh_change c = {.kind = FH_CHANGE_PUBLISH,
+                              .ref = view.ref,
+                              .name = "p",
+                              .name_size = 1,
+                              .durable = true};
+        rig.zone.mem.calls = 0;
+        rig.zone.mem.fail_at = n;
+        rc = durable_change(&rig, &c);
+        rig.zone.mem.fail_at = 0;
+        durable_settle(&rig);
+        if (rc == -ENOMEM)
+            cr_assert_eq(write_at(&view.ref, 0, "y", 1), 0, "after failure %lu", n);
+        refused += rc == -ENOMEM;
+    }
+    cr_assert_eq(rc, 0);
+    cr_assert_gt(refused, 0);
+    cr_assert_eq(durable_read(&rig, "p", back), 9000);
+    cr_assert_eq(back[0], 'y');
+}
+
 Test(durable, every_allocation_of_the_start_may_fail)
 {
     cr_assert_eq(durable_put(&rig, "a", "one", 3, true), 0);
