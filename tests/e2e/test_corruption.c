@@ -147,11 +147,35 @@ static uint32_t read_all(void)
     return lost;
 }
 
-/* One to two slots; `old` is what slot 0 .. AT_ONCE - 1 held before the object was last written. */
-static uint32_t change_one(const uint8_t *old)
+/* The whole file, once before the object was written anew and once after. */
+static _Alignas(4096) uint8_t old[(size_t)SLOTS * PAGE], new[(size_t)SLOTS * PAGE];
+static uint64_t fresh[SLOTS]; /* the slots that differ: what the pages in swap lie in now */
+static uint64_t fresh_count;
+
+static void file_read(uint8_t *bytes)
+{
+    enum { CHUNK = 256 * PAGE };
+
+    for (uint64_t at = 0; at < (uint64_t)SLOTS * PAGE; at += CHUNK)
+        cr_assert_eq(pread(swap, bytes + at, CHUNK, (off_t)at), CHUNK);
+}
+
+static void fresh_find(void)
+{
+    file_read(new);
+    fresh_count = 0;
+    for (uint64_t slot = 0; slot < SLOTS; slot++)
+        if (memcmp(old + slot * PAGE, new + slot *PAGE, PAGE) != 0)
+            fresh[fresh_count++] = slot;
+    cr_assert_gt(fresh_count, PAGES / 8);
+}
+
+/* One to two of the slots in use. */
+static uint32_t change_one(void)
 {
     uint8_t a[PAGE], b[PAGE];
-    uint64_t slot = rng_below(&dice, PAGES), other = rng_below(&dice, PAGES);
+    uint64_t slot = fresh[rng_below(&dice, fresh_count)];
+    uint64_t other = fresh[rng_below(&dice, fresh_count)];
 
     slot_read(slot, a);
     switch (rng_below(&dice, 4)) {
@@ -168,7 +192,6 @@ static uint32_t change_one(const uint8_t *old)
         slot_write(slot, a);
         return 2;
     default:
-        slot = rng_below(&dice, AT_ONCE);
         memcpy(a, old + slot * PAGE, PAGE);
         break;
     }
@@ -178,7 +201,6 @@ static uint32_t change_one(const uint8_t *old)
 
 Test(live_corruption, of_single_slots_is_refused_or_harmless_and_never_shown)
 {
-    static uint8_t old[AT_ONCE * PAGE];
     const char *text = getenv("FH_CORRUPTIONS");
     uint64_t wanted = text ? strtoull(text, NULL, 10) : 200, done = 0, lost = 0;
 
@@ -186,11 +208,11 @@ Test(live_corruption, of_single_slots_is_refused_or_harmless_and_never_shown)
     swap_open();
     while (done < wanted) {
         uint32_t changed = 0;
-        for (uint64_t i = 0; i < AT_ONCE; i++)
-            slot_read(i, old + i * PAGE);
+        file_read(old);
         write_all();
+        fresh_find();
         while (changed < AT_ONCE)
-            changed += change_one(old);
+            changed += change_one();
         uint32_t refused = read_all();
         cr_assert_leq(refused, changed, "damage is the pages that were changed");
         lost += refused;
