@@ -47,12 +47,14 @@ static struct fh_heap_block block_of_space(const struct fh_space_block *b)
                                   .tag = b->mark - 1};
 }
 
-static struct fh_heap_block block_of_slab(const struct fh_slab_object *o)
+/* Field by field: built whole and then copied it would be loaded before its stores are done. */
+static void block_of_slab(const struct fh_slab_object *o, struct fh_heap_block *out)
 {
-    return (struct fh_heap_block){.addr = o->addr,
-                                  .room_bytes = o->run->cache->size->object_bytes,
-                                  .run = o->run,
-                                  .index = o->index};
+    out->addr = o->addr;
+    out->room_bytes = o->run->cache->size->object_bytes;
+    out->run = o->run;
+    out->index = o->index;
+    out->tag = 0;
 }
 
 int fh_heap_alloc_pages(struct fh_heap *h, uint64_t pages, uint32_t tag, struct fh_heap_block *out)
@@ -81,7 +83,7 @@ int fh_heap_alloc(struct fh_heap *h, uint32_t tenant, uint64_t size, uint32_t ta
     if (rc != 0)
         return rc;
     h->allocs++;
-    *out = block_of_slab(&object);
+    block_of_slab(&object, out);
     return 0;
 }
 
@@ -93,7 +95,7 @@ int fh_heap_alloc_typed(struct fh_heap *h, struct fh_slab_cache *cache, struct f
     if (rc != 0)
         return rc;
     h->allocs++;
-    *out = block_of_slab(&object);
+    block_of_slab(&object, out);
     return 0;
 }
 
@@ -121,7 +123,7 @@ int fh_heap_find(const struct fh_heap *h, struct fh_addr addr, struct fh_heap_bl
     if (mark & FH_SPACE_SLAB) {
         rc = fh_slab_find(&h->slab, mark & ~FH_SPACE_SLAB, addr, &object);
         if (rc == 0)
-            *out = block_of_slab(&object);
+            block_of_slab(&object, out);
     } else if (mark != 0 && fh_addr_in_page(addr) == 0) {
         rc = fh_space_find(&h->space, fh_page_of_addr(addr), &block);
         if (rc == 0)

@@ -296,8 +296,9 @@ static void slab_take_object(struct fh_slab_cache *c, struct fh_slab_run *run,
         c->empty = NULL;
     cache_set_used(c, run, run->used + 1);
     c->used++;
-    *out = (struct fh_slab_object){
-        .addr = fh_slab_run_addr(run, z, object), .run = run, .index = object};
+    out->addr = fh_slab_run_addr(run, z, object);
+    out->run = run;
+    out->index = object;
 }
 
 int fh_slab_cache_alloc(struct fh_slab *s, struct fh_slab_cache *c, struct fh_slab_object *out)
