@@ -65,6 +65,17 @@ function rates(d) {
   return Object.fromEntries(Object.entries(sums).map(([k, n]) => [k, old && Math.max(0, (n - old[k]) / seconds)]));
 }
 
+// Why there is more or less memory than was asked for, in words; nothing while there is just that.
+function budgetOf(m) {
+  const words = [];
+  if (m.budget_bytes < m.configured_bytes) words.push(`${bytes(m.configured_bytes)} asked for`);
+  if (m.limit_bytes !== undefined && m.limit_bytes < m.configured_bytes) words.push(`control group leaves ${bytes(m.limit_bytes)} in all`);
+  if (m.pressure_permille > 0) words.push(`others wait for memory ${(m.pressure_permille / 10).toFixed(1)}% of the time`);
+  const moving = { growing: "growing", shrinking: "shrinking", stopped: `stopped: what lives here needs ${bytes(m.least_bytes)}, on the way` }[m.budget_state];
+  if (moving) words.push(`${moving} to ${bytes(m.budget_bytes)}`);
+  return words.map((w) => `; ${w}`).join("");
+}
+
 export function overview(d) {
   const now = d.uptime_ms, m = d.memory, s = d.swap, f = d.faults, r = d.reclaimed, rate = rates(d);
   const spoken = (n) => (n === undefined ? "\u2026" : `${count(n)}/s`);
@@ -72,7 +83,7 @@ export function overview(d) {
   const peak = (whole) => (n) => `peak ${percent(n, whole).toFixed(0)}% in 2 min`;
   say($("node"), `${d.version} on ${d.node}, ${d.zones} ${d.zones === 1 ? "zone" : "zones"}, io ${d.io}, TLS ${d.tls ? "on" : "off"}, up ${duration(now)}`);
   show("Memory", { value: `${bytes(m.frames_used * PAGE)}`, sample: m.frames_used, top: m.frames_total, extent: peak(m.frames_total),
-    note: `of ${bytes(m.bytes)} in frames, ${percent(m.frames_used, m.frames_total).toFixed(0)}%` }, now);
+    note: `of ${bytes(m.bytes)} in frames, ${percent(m.frames_used, m.frames_total).toFixed(0)}%${budgetOf(m)}` }, now);
   show("Swap", { value: bytes(s.used_bytes), sample: s.used_bytes, top: Math.max(1, s.total_bytes), extent: peak(s.total_bytes),
     note: `of ${bytes(s.total_bytes)}, with the copies of clean pages${s.quarantined_bytes ? `, ${bytes(s.quarantined_bytes)} quarantined` : ""}` }, now);
   show("Objects", { value: count(d.objects.count), sample: d.objects.count, extent: (n) => `peak ${count(n)} in 2 min`,
