@@ -1,6 +1,5 @@
 /*
- * pager_private: what the parts of the pager, pager.c, pager_holds.c, pager_files.c and
- * pager_sync.c, share and nobody else sees.
+ * pager_private: what the parts of the pager, pager*.c, share and nobody else sees.
  */
 #ifndef FH_ALLOC_PAGER_PRIVATE_H
 #define FH_ALLOC_PAGER_PRIVATE_H
@@ -25,6 +24,27 @@ uint64_t fh_pager_live(const struct fh_pager *);
 
 /* The frame is named by no page any more: it leaves its queue and the counts. */
 void fh_pager_unmap_frame(struct fh_pager *, struct fh_frame);
+
+/* The entry becomes NOTHING; what it named loses a reference. */
+void fh_pager_drop(struct fh_pager *, struct fh_page);
+/* The page had nothing: the frame, whose reference the caller hands over, is its new content. */
+void fh_pager_map(struct fh_pager *, struct fh_page, struct fh_frame);
+
+/* --- pager_loads.c --- */
+
+enum { FH_PAGER_OPS_FOR_RECLAIM = 8 };
+
+/* Collects pages of consecutive slots, or of a file, into one operation. */
+struct fh_loader {
+    struct fh_page_op *op;
+    struct fh_file *file; /* NULL: swap */
+    uint64_t next;        /* slot, or page of the file, that would continue the run */
+};
+/* Starts to read a page; the hold is NULL when nobody waits for it. Free frames and operations were counted. */
+struct fh_frame fh_loader_add(struct fh_pager *, struct fh_loader *, struct fh_hold *,
+                              struct fh_page, struct fh_entry);
+/* Starts what was collected. */
+void fh_loader_flush(struct fh_pager *, struct fh_loader *);
 
 /* Lets the hold wait for the operation, once. */
 void fh_hold_wait_for(struct fh_hold *, struct fh_page_op *);
