@@ -19,6 +19,12 @@ static inline uint32_t fh_log2_ceil(uint64_t x)
     return x == 1 ? 0 : fh_log2_floor(x - 1) + 1;
 }
 
+/* The line of memory at p is wanted soon: for reading and writing. */
+static inline void fh_prefetch(const void *p)
+{
+    __builtin_prefetch(p, 1);
+}
+
 static inline uint64_t fh_align_up(uint64_t x, uint64_t power_of_two)
 {
     return (x + power_of_two - 1) & ~(power_of_two - 1);

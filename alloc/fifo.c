@@ -23,7 +23,7 @@
 
 #define FIFO_END UINT32_MAX /* as FH_FRAME_NONE */
 
-enum { EPOCH_MASK = 0x0fffffff, FREQ_MAX = 3, SMALL_SHARE = 10 };
+enum { EPOCH_MASK = 0x0fffffff, SMALL_SHARE = 10 };
 
 void fh_fifo_init(struct fh_fifo *f, struct fh_frames *frames)
 {
@@ -136,13 +136,6 @@ void fh_fifo_replace(struct fh_fifo *f, struct fh_frame from, struct fh_frame to
     else
         q->tail = to.v;
     fh_frames_record(f->frames, from)->queue = FH_QUEUE_NONE;
-}
-
-void fh_fifo_touch(struct fh_fifo *f, struct fh_frame frame)
-{
-    struct fh_frame_record *r = fh_frames_record(f->frames, frame);
-    if (r->freq < FREQ_MAX)
-        r->freq = (r->freq + 1u) & 3u;
 }
 
 /* Small gives the victim while it has more than its share, or when main has none that can go. [I4] */

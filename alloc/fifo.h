@@ -18,6 +18,8 @@
 
 #include "frames.h"
 
+enum { FH_FIFO_FREQ_MAX = 3 };
+
 struct fh_fifo_queue {
     uint32_t head, tail; /* newest, oldest; UINT32_MAX = empty */
     uint32_t count;
@@ -50,7 +52,12 @@ void fh_fifo_remove(struct fh_fifo *, struct fh_frame);
 /* `to`, whose record is a copy of that of `from`, takes its place in the queue. */
 void fh_fifo_replace(struct fh_fifo *, struct fh_frame from, struct fh_frame to);
 /* Notes a touch: no list is changed. */
-void fh_fifo_touch(struct fh_fifo *, struct fh_frame);
+static inline void fh_fifo_touch(struct fh_fifo *f, struct fh_frame frame)
+{
+    struct fh_frame_record *r = fh_frames_record(f->frames, frame);
+    if (r->freq < FH_FIFO_FREQ_MAX)
+        r->freq = (r->freq + 1u) & 3u;
+}
 /*
  * The next victim, taken out of its queue; FH_FRAME_NONE when `*budget` frames were looked at or
  * both queues are empty. The caller evicts it or inserts it again.

@@ -182,22 +182,11 @@ uint32_t fh_frames_take_many(struct fh_frames *f, uint32_t count, struct fh_fram
     return taken;
 }
 
-void fh_frames_hold(struct fh_frames *f, struct fh_frame frame)
+void fh_frames_free(struct fh_frames *f, struct fh_frame frame)
 {
     struct fh_frame_record *r = fh_frames_record(f, frame);
 
-    FH_ASSERT(r->refs > 0);
-    FH_ASSERT(r->refs < (1u << 20) - 1);
-    r->refs++;
-}
-
-bool fh_frames_release(struct fh_frames *f, struct fh_frame frame)
-{
-    struct fh_frame_record *r = fh_frames_record(f, frame);
-
-    FH_ASSERT(r->refs > 0);
-    if (--r->refs > 0)
-        return false;
+    FH_ASSERT(r->refs == 0);
     FH_ASSERT(r->queue == FH_QUEUE_NONE);
     FH_ASSERT(r->page == FH_PAGE_NONE);
     r->dirty = 0;
@@ -207,11 +196,10 @@ bool fh_frames_release(struct fh_frames *f, struct fh_frame frame)
     c->used--;
     if (c->state == FH_CHUNK_LEAVING) {
         f->leaving--;
-        return true;
+        return;
     }
     f->free++;
     fh_frame_runs_give(&f->runs, frame.v);
-    return true;
 }
 
 static void check_record(const struct fh_frames *f, uint32_t i, struct fh_report *r)

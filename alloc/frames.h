@@ -108,16 +108,38 @@ struct fh_frame fh_frames_take(struct fh_frames *);
  * Up to `count` of them, as few runs of neighbours as can be had; how many. Each is as one from take.
  */
 uint32_t fh_frames_take_many(struct fh_frames *, uint32_t count, struct fh_frame *out);
-/* One reference more. The caller has seen that refs is below FH_FRAME_REFS_MAX. */
-void fh_frames_hold(struct fh_frames *, struct fh_frame);
-/* One reference fewer; true when that freed the frame, which must then be in no queue and name no
- * page. */
-bool fh_frames_release(struct fh_frames *, struct fh_frame);
 
 static inline struct fh_frame_record *fh_frames_record(const struct fh_frames *f,
                                                        struct fh_frame frame)
 {
     return &f->records[frame.v];
+}
+
+/* One reference more. The caller has seen that refs is below FH_FRAME_REFS_MAX. */
+static inline void fh_frames_hold(struct fh_frames *f, struct fh_frame frame)
+{
+    struct fh_frame_record *r = fh_frames_record(f, frame);
+
+    FH_ASSERT(r->refs > 0);
+    FH_ASSERT(r->refs < (1u << 20) - 1);
+    r->refs++;
+}
+
+/* The last reference is gone: the frame, which is in no queue and names no page, is free. */
+void fh_frames_free(struct fh_frames *, struct fh_frame);
+
+/* One reference fewer; true when that freed the frame, which must then be in no queue and name no
+ * page. */
+static inline bool fh_frames_release(struct fh_frames *f, struct fh_frame frame)
+{
+    struct fh_frame_record *r = fh_frames_record(f, frame);
+
+    FH_ASSERT(r->refs > 0);
+    r->refs--;
+    if (r->refs > 0)
+        return false;
+    fh_frames_free(f, frame);
+    return true;
 }
 
 struct fh_frames_stats {

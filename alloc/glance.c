@@ -14,15 +14,29 @@
 #include "bits.h"
 #include "zone_private.h"
 
-/* The bytes of the range, page by page; -EAGAIN when one is not there. */
-static int glance_pages(struct fh_zone *z, struct fh_addr at, uint64_t size, struct fh_glance *out)
+/* Frames of the pages seen, in order. */
+struct seen {
+    struct fh_frame frames[FH_GLANCE_PAGES];
+    uint32_t count;
+};
+
+/*
+ * The bytes of the range, page by page; -EAGAIN when one is not there. Their memory is asked for at once: what is left
+ * to do before they are read takes about as long as they take to come.
+ */
+static int glance_pages(struct fh_zone *z, struct fh_addr at, uint64_t size, struct fh_glance *out,
+                        struct seen *seen)
 {
+    seen->count = 0;
     while (size > 0) {
         uint32_t in_page = fh_addr_in_page(at);
         uint64_t part = fh_min_u64(size, FH_PAGE_SIZE - in_page);
-        const uint8_t *page = fh_pager_glance(&z->pager, fh_page_of_addr(at));
+        FH_ASSERT(seen->count < FH_GLANCE_PAGES);
+        const uint8_t *page =
+            fh_pager_glance(&z->pager, fh_page_of_addr(at), &seen->frames[seen->count++]);
         if (!page)
             return -EAGAIN;
+        fh_prefetch(page + in_page);
         out->iov[out->iov_count++] =
             (struct iovec){.iov_base = (void *)(uintptr_t)(page + in_page), .iov_len = part};
         at.v += part;
@@ -47,13 +61,17 @@ static int glance_zeros(uint64_t zeros, struct fh_glance *out)
 
 /* All was there: only now is it a touch, or the reader that comes after a failure would be the second. */
 static void glance_touch(struct fh_zone *z, uint64_t stream, const struct fh_object *o,
-                         uint64_t offset, uint64_t size)
+                         uint64_t offset, uint64_t size, const struct seen *seen)
 {
-    struct fh_addr at = fh_object_addr(o, offset);
-    struct fh_readahead_advice advice = fh_zone_touch(z, stream, o, offset, size, true);
+    struct fh_page first = fh_page_of_addr(fh_object_addr(o, offset));
 
+    if (stream == 0) { /* nobody's: there is no way of his to know */
+        fh_pager_touch_seen(&z->pager, first, seen->frames, seen->count);
+        return;
+    }
+    struct fh_readahead_advice advice = fh_zone_touch(z, stream, o, offset, size, true);
     fh_pager_quiet(&z->pager, advice.quiet, advice.quiet_count);
-    fh_pager_touch_range(&z->pager, fh_page_of_addr(at), (uint32_t)fh_pages_of_range(at, size));
+    fh_pager_touch_seen(&z->pager, first, seen->frames, seen->count);
     fh_pager_quiet(&z->pager, advice.quiet, 0);
     fh_zone_follow(z, &advice);
 }
@@ -62,6 +80,7 @@ static int glance_range(struct fh_zone *z, uint64_t stream, const struct fh_obje
                         uint64_t offset, uint64_t size, uint64_t most, struct fh_glance *out)
 {
     uint64_t whole = fh_object_size(o), filled = fh_object_filled(o);
+    struct seen seen;
 
     if (offset > whole || size > whole - offset)
         return -EINVAL;
@@ -73,11 +92,11 @@ static int glance_range(struct fh_zone *z, uint64_t stream, const struct fh_obje
         return -EAGAIN;
     out->iov_count = 0;
     out->bytes = size;
-    int rc = glance_pages(z, at, written, out);
+    int rc = glance_pages(z, at, written, out, &seen);
     if (rc == 0)
         rc = glance_zeros(size - written, out);
     if (rc == 0 && written > 0)
-        glance_touch(z, stream, o, offset, written);
+        glance_touch(z, stream, o, offset, written, &seen);
     return rc;
 }
 

@@ -243,26 +243,12 @@ void fh_pager_map(struct fh_pager *p, struct fh_page page, struct fh_frame frame
 
 /* --- touches --- */
 
-void fh_pager_touch(struct fh_pager *p, struct fh_page page, struct fh_frame frame)
+void fh_pager_touch_seen(struct fh_pager *p, struct fh_page first, const struct fh_frame *frames,
+                         uint32_t count)
 {
-    struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
-
-    if (r->ahead) {
-        r->ahead = 0; /* this is why it was read; what it is worth the next one will tell */
-        p->ahead_used++;
-    } else if (page.v < p->quiet.v || page.v >= p->quiet_end.v) {
-        fh_fifo_touch(&p->fifo, frame);
-    }
-}
-
-void fh_pager_touch_range(struct fh_pager *p, struct fh_page first, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        struct fh_page page = fh_page_add(first, i);
-        struct fh_entry e = fh_pagetable_get(&p->table, page);
-        if (fh_entry_state(e) == FH_PAGE_FRAME)
-            fh_pager_touch(p, page, fh_entry_frame(e));
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (frames[i].v != FH_FRAME_NONE.v)
+            fh_pager_touch(p, fh_page_add(first, i), frames[i]);
 }
 
 void fh_pager_quiet(struct fh_pager *p, struct fh_page first, uint64_t count)

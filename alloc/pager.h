@@ -226,8 +226,8 @@ void fh_pager_release(struct fh_pager *, struct fh_hold *);
 const uint8_t *fh_pager_held_bytes(const struct fh_pager *, const struct fh_hold *, uint32_t i);
 
 /* The bytes of a page that is in memory, or of the zero page, until the pager does anything else;
- * NULL: they would have to be waited for, or are lost. A touch, as a hold is. */
-const uint8_t *fh_pager_glance(struct fh_pager *, struct fh_page);
+ * NULL: they would have to be waited for, or are lost. *frame is the page's, or FH_FRAME_NONE. No touch yet. */
+const uint8_t *fh_pager_glance(const struct fh_pager *, struct fh_page, struct fh_frame *frame);
 
 /* A page of zeros, for what was never written. */
 const uint8_t *fh_pager_zero_page(void);
@@ -301,8 +301,9 @@ void fh_pager_pump(struct fh_pager *);
  */
 void fh_pager_read_ahead(struct fh_pager *, struct fh_page first, uint64_t count,
                          struct fh_page wanted, uint64_t wanted_count, uint32_t keep);
-/* Notes that a request used these pages, after glances at them. */
-void fh_pager_touch_range(struct fh_pager *, struct fh_page first, uint32_t count);
+/* Notes that a request used these pages, after glances at them that gave these frames. */
+void fh_pager_touch_seen(struct fh_pager *, struct fh_page first, const struct fh_frame *frames,
+                         uint32_t count);
 /* Touches of these pages do not count as new ones, until the next call; count 0: all count. */
 void fh_pager_quiet(struct fh_pager *, struct fh_page first, uint64_t count);
 /* These pages were passed by a scan that does not come back: those still new go first. */

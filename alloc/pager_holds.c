@@ -174,6 +174,48 @@ int fh_pager_wait(struct fh_pager *p, struct fh_call *call, uint32_t frames)
 
 /* --- holds --- */
 
+/* Nothing is held until every page was seen to be in memory or to be zeros: then all of them are, in one step. */
+static bool hold_frames_of(const struct fh_pager *p, struct fh_frame *frames, struct fh_page first,
+                           uint32_t count)
+{
+    bool files = p->backing.count > 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct fh_entry e = fh_pagetable_get(&p->table, fh_page_add(first, i));
+        enum fh_page_state state = fh_entry_state(e);
+        if (state == FH_PAGE_FRAME) {
+            frames[i] = fh_entry_frame(e);
+            fh_prefetch(fh_region_bytes(&p->region, frames[i]));
+            if (fh_frames_record(&p->frames, frames[i])->refs >= FH_FRAME_REFS_MAX)
+                return false;
+        } else if (state == FH_PAGE_ZERO || (state == FH_PAGE_NOTHING && !files)) {
+            frames[i] = FH_FRAME_NONE;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What most holds are: of pages that are all there. One walk of the table, no admission. */
+static bool hold_resident(struct fh_pager *p, struct fh_call *call, struct fh_hold *h,
+                          struct fh_page first, uint32_t count)
+{
+    if (!hold_frames_of(p, h->frames, first, count))
+        return false;
+    fh_hold_init(h);
+    h->call = call;
+    h->count = count;
+    fh_list_push_back(&p->holds, &h->link);
+    for (uint32_t i = 0; i < count; i++) {
+        if (h->frames[i].v == FH_FRAME_NONE.v)
+            continue;
+        fh_pager_touch(p, fh_page_add(first, i), h->frames[i]);
+        fh_frames_hold(&p->frames, h->frames[i]);
+    }
+    return true;
+}
+
 static struct fh_frame hold_bind_page(struct fh_pager *p, struct fh_hold *h, struct fh_loader *l,
                                       struct fh_page page)
 {
@@ -229,14 +271,14 @@ static int touch_rings(struct fh_pager *p, const struct touch *t, const struct n
     return rc;
 }
 
-int fh_pager_hold(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, struct fh_page first,
-                  uint32_t count)
+/* Apart, so that who finds all pages in memory does not pay for what this keeps on the stack. */
+static __attribute__((noinline)) int hold_or_park(struct fh_pager *p, struct fh_call *call,
+                                                  struct fh_hold *h, struct fh_page first,
+                                                  uint32_t count)
 {
     struct touch t = {.first = first, .end = fh_page_add(first, count), .reads = true};
-
-    FH_ASSERT(count > 0);
-    FH_ASSERT(count <= p->opts.hold_max);
     struct need n = need_of(p, &t);
+
     if (n.error != 0)
         return n.error;
     int rc = touch_rings(p, &t, &n);
@@ -249,6 +291,15 @@ int fh_pager_hold(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, s
         return 0;
     fh_line_park_on_io(&p->line, call, h);
     return -EINPROGRESS;
+}
+
+int fh_pager_hold(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, struct fh_page first,
+                  uint32_t count)
+{
+    FH_ASSERT(count > 0);
+    FH_ASSERT(count <= p->opts.hold_max);
+    FH_ASSERT(!fh_hold_is_bound(h));
+    return hold_resident(p, call, h, first, count) ? 0 : hold_or_park(p, call, h, first, count);
 }
 
 void fh_pager_release(struct fh_pager *p, struct fh_hold *h)
@@ -273,16 +324,20 @@ const uint8_t *fh_pager_held_bytes(const struct fh_pager *p, const struct fh_hol
                                              : fh_region_bytes(&p->region, h->frames[i]);
 }
 
-const uint8_t *fh_pager_glance(struct fh_pager *p, struct fh_page page)
+const uint8_t *fh_pager_glance(const struct fh_pager *p, struct fh_page page,
+                               struct fh_frame *frame)
 {
     struct fh_entry e = fh_pagetable_get(&p->table, page);
     enum fh_page_state state = fh_pager_state_of(p, page, e);
 
+    *frame = FH_FRAME_NONE;
     if (state == FH_PAGE_NOTHING || state == FH_PAGE_ZERO)
         return zero_page;
     if (state != FH_PAGE_FRAME)
         return NULL;
-    return fh_region_bytes(&p->region, fh_entry_frame(e));
+    *frame = fh_entry_frame(e);
+    fh_prefetch(fh_frames_record(&p->frames, *frame));
+    return fh_region_bytes(&p->region, *frame);
 }
 
 const uint8_t *fh_pager_zero_page(void)

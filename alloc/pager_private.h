@@ -88,7 +88,17 @@ FH_CHECKED int fh_pager_part(struct fh_pager *, struct fh_call *, struct fh_hold
                              struct fh_page first, struct fh_page end);
 
 /* A request touches the frame of this page. */
-void fh_pager_touch(struct fh_pager *, struct fh_page, struct fh_frame);
+static inline void fh_pager_touch(struct fh_pager *p, struct fh_page page, struct fh_frame frame)
+{
+    struct fh_frame_record *r = fh_frames_record(&p->frames, frame);
+
+    if (r->ahead) {
+        r->ahead = 0; /* this is why it was read; what it is worth the next one will tell */
+        p->ahead_used++;
+    } else if (page.v < p->quiet.v || page.v >= p->quiet_end.v) {
+        fh_fifo_touch(&p->fifo, frame);
+    }
+}
 
 /* Releases a reference and, when that freed a frame, nothing more: waiting calls are run by pump.
  */

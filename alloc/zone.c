@@ -365,17 +365,18 @@ void fh_zone_describe(const struct fh_zone *z, const struct fh_object *o,
     bool durable = fh_zone_is_durable(z, o);
     const struct fh_file *file = durable ? NULL : fh_zone_file_of(z, o);
 
-    *out = (struct fh_object_view){
-        .ref = {.addr = o->addr, .key = fh_object_key(o), .tenant = fh_object_tenant(o)},
-        .size = fh_object_size(o),
-        .version = fh_object_version(o),
-        .ttl_ms = end > now ? end - now : 0,
-        .sealed = fh_object_is_sealed(o),
-        .small = o->small != NULL,
-        .durable = durable,
-        .file = file != NULL,
-        .writable = file && file->writable,
-    };
+    /* Field by field: a view is too large to be made beside its place and copied for every small read. */
+    out->ref =
+        (struct fh_ref){.addr = o->addr, .key = fh_object_key(o), .tenant = fh_object_tenant(o)};
+    out->size = fh_object_size(o);
+    out->version = fh_object_version(o);
+    out->ttl_ms = end > now ? end - now : 0;
+    out->sealed = fh_object_is_sealed(o);
+    out->small = o->small != NULL;
+    out->durable = durable;
+    out->file = file != NULL;
+    out->writable = file && file->writable;
+    out->pages = (struct fh_page_counts){0};
 }
 
 int fh_zone_may_change(const struct fh_zone *z, const struct fh_object *o,

@@ -369,6 +369,70 @@ Test(pager_holds, who_needs_no_frame_passes_the_line)
         fh_pager_release(&rig.pager, &all[i].hold);
 }
 
+/* --- what is all there --- */
+
+static const struct fh_frame_record *record_of(uint64_t page)
+{
+    return fh_frames_record(&rig.pager.frames, fh_entry_frame(rig_entry(&rig, page)));
+}
+
+Test(pager_holds, pages_in_memory_and_zeros_are_held_at_once_and_touched_once)
+{
+    static struct job j;
+
+    rig_write(&rig, 0, 1);
+    rig_write(&rig, 2, 3);
+    cr_assert_eq(job_begin(&rig, &j, JOB_HOLD, at(0, 0), NULL, 3), 0);
+    cr_assert(rig_is(fh_pager_held_bytes(&rig.pager, &j.hold, 0), 1));
+    cr_assert(rig_is(fh_pager_held_bytes(&rig.pager, &j.hold, 1), 0), "never written");
+    cr_assert(rig_is(fh_pager_held_bytes(&rig.pager, &j.hold, 2), 3));
+    rig_check(&rig);
+    cr_assert_eq(record_of(0)->refs, 2, "the entry and the hold");
+    cr_assert_eq(record_of(0)->freq, 1);
+    fh_pager_release(&rig.pager, &j.hold);
+    cr_assert_eq(record_of(0)->refs, 1);
+    cr_assert_eq(free_frames(), 14, "zeros took no frame");
+}
+
+Test(pager_holds, a_page_in_memory_beside_one_that_is_not_is_touched_once)
+{
+    static struct job j;
+
+    rig_write(&rig, 1, 2);
+    rig_evict(&rig);
+    rig_write(&rig, 0, 1);
+    cr_assert_eq(job_begin(&rig, &j, JOB_HOLD, at(0, 0), NULL, 2), -EINPROGRESS);
+    cr_assert_eq(job_wait(&j), 0);
+    cr_assert_eq(record_of(0)->freq, 1);
+    cr_assert_eq(record_of(0)->refs, 2);
+    cr_assert(rig_is(fh_pager_held_bytes(&rig.pager, &j.hold, 1), 2));
+    fh_pager_release(&rig.pager, &j.hold);
+}
+
+Test(pager_holds, a_frame_with_as_many_references_as_it_can_have_is_held_no_more)
+{
+    static struct job j;
+
+    rig_write(&rig, 0, 1);
+    rig_write(&rig, 1, 2);
+    struct fh_frame_record *r =
+        fh_frames_record(&rig.pager.frames, fh_entry_frame(rig_entry(&rig, 1)));
+    r->refs = FH_FRAME_REFS_MAX;
+    cr_assert_eq(job_begin(&rig, &j, JOB_HOLD, at(0, 0), NULL, 2), -EBUSY);
+    cr_assert_eq(record_of(0)->refs, 1, "nothing is held of a hold that is refused");
+    cr_assert(!fh_hold_is_bound(&j.hold));
+    r->refs = 1;
+}
+
+Test(pager_holds, holding_twice_by_one_hold_is_a_programmer_error, .signal = SIGABRT)
+{
+    static struct job j;
+
+    rig_write(&rig, 0, 1);
+    (void)job_begin(&rig, &j, JOB_HOLD, at(0, 0), NULL, 1);
+    (void)!fh_pager_hold(&rig.pager, &j.call, &j.hold, (struct fh_page){0}, 1);
+}
+
 Test(pager_holds, a_call_cancelled_in_the_line_leaves_it_and_takes_nothing)
 {
     static struct job all[4], a, b;
