@@ -12,7 +12,7 @@
  * Errors     -EFBIG above FH_SLAB_SIZE_MAX; -EFAULT not the first byte of a live object; -ENOMEM,
  *            -ENOSPC as space. State unchanged on every error.
  * Cost       alloc, free, find: O(1), plus the space's when a slab comes or goes. Books: a bit and
- *            the record per object, 40 B per slab.
+ *            the record per object, 32 B per slab.
  */
 #ifndef FH_ALLOC_SLAB_H
 #define FH_ALLOC_SLAB_H
@@ -23,7 +23,6 @@
 
 #include "assert.h"
 #include "ids.h"
-#include "list.h"
 #include "mem.h"
 #include "slab_run.h"
 #include "space.h"
@@ -42,9 +41,9 @@ struct fh_slab_cache {
     uint32_t typed; /* its number among the typed ones, from 1; 0 = of one of the 89 sizes [I7] */
     uint32_t fills; /* set of lists that are not empty [I3] */
     const struct fh_slab_size *size;
-    struct fh_list lists[FH_SLAB_LISTS]; /* [I3] */
-    struct fh_slab_run *empty;           /* kept for the next alloc, or NULL */
-    uint64_t slabs, full, used;          /* used: objects [I6] */
+    struct fh_slab_run *lists[FH_SLAB_LISTS]; /* the first of each [I3] */
+    struct fh_slab_run *empty;                /* kept for the next alloc, or NULL */
+    uint64_t slabs, full, used;               /* used: objects [I6] */
 };
 
 struct fh_slab_opts {
@@ -123,6 +122,13 @@ static inline struct fh_slab_run *fh_slab_run_at(const struct fh_slab *s, uint64
 {
     uint64_t entry = number < s->runs_cap ? s->runs[number] : 1;
     return (entry & 1) == 0 ? (struct fh_slab_run *)(uintptr_t)entry : NULL;
+}
+
+/* The slab after one in its list, or NULL. */
+static inline struct fh_slab_run *fh_slab_run_after(const struct fh_slab *s,
+                                                    const struct fh_slab_run *run)
+{
+    return fh_slab_run_at(s, run->next);
 }
 
 /* Gives back the empty slabs kept, and caches without slabs. */

@@ -26,15 +26,6 @@ enum {
 _Static_assert((UINT64_C(1) << 40) > (uint64_t)FH_SLAB_PAGES_MAX * FH_PAGE_SIZE * FH_SLAB_SIZE_MAX,
                "division by multiplication is exact");
 
-uint32_t fh_slab_size_index(uint32_t size)
-{
-    FH_ASSERT(size <= FH_SLAB_SIZE_MAX);
-    if (size <= FH_SLAB_SIZE_MIN)
-        return 0;
-    uint32_t doubling = fh_log2_floor(size - 1);
-    return (doubling - 4) * 8 + ((size - 1) >> (doubling - 3) & 7) + 1;
-}
-
 static uint32_t size_pages(uint32_t object_bytes)
 {
     uint32_t pages = 1;
@@ -103,7 +94,8 @@ struct fh_slab_run *fh_slab_run_create(struct fh_mem *mem, const struct fh_slab_
     if (!run)
         return NULL;
     run->cache = cache;
-    fh_list_init(&run->link);
+    run->fill = FH_SLAB_FILL_NONE;
+    run->prev = run->next = FH_SLAB_NUMBER_NONE;
     for (uint32_t w = 0; w < z->objects / 64; w++)
         run->free_bits[w] = UINT64_MAX;
     for (uint32_t o = z->objects & ~63u; o < z->objects; o++)

@@ -6,7 +6,7 @@
  * Ownership  dynamic: create and destroy take and give memory of `mem`.
  * Threads    one zone thread.
  * Errors     create: NULL, nothing changed.
- * Cost       all O(1) but create. 40 B per slab, the record and a bit per object.
+ * Cost       all O(1) but create. 32 B per slab, the record and a bit per object.
  */
 #ifndef FH_ALLOC_SLAB_RUN_H
 #define FH_ALLOC_SLAB_RUN_H
@@ -17,7 +17,6 @@
 #include "assert.h"
 #include "bits.h"
 #include "ids.h"
-#include "list.h"
 #include "mem.h"
 
 enum {
@@ -27,9 +26,11 @@ enum {
     FH_SLAB_PAGES_MAX = 64,
     FH_SLAB_OBJECTS_MAX = 4096 / FH_SLAB_SIZE_MIN, /* in a slab */
     FH_SLAB_FILLS = 8,                             /* a slab's fill is told in eighths */
+    FH_SLAB_FILL_NONE = FH_SLAB_FILLS + 1,         /* of a slab in no list */
 };
 
 #define FH_SLAB_OBJECT_NONE UINT32_MAX
+#define FH_SLAB_NUMBER_NONE UINT32_MAX
 
 /* What is the same for all slabs of a size. */
 struct fh_slab_size {
@@ -44,17 +45,18 @@ struct fh_slab_size {
 struct fh_slab_cache;
 
 struct fh_slab_run {
-    struct fh_list link; /* in a list of its cache, while it has live objects */
     struct fh_slab_cache *cache;
     struct fh_page first;
     uint32_t number;      /* the mark on its pages, without FH_SPACE_SLAB */
-    uint32_t used;        /* live objects [I1] */
+    uint32_t prev, next;  /* in the list of its fill: numbers, or FH_SLAB_NUMBER_NONE */
+    uint16_t used;        /* live objects [I1] */
+    uint16_t fill;        /* fh_slab_size_fill(used); FH_SLAB_FILL_NONE while none lives */
     uint64_t free_bits[]; /* a bit per object, set = free [I1]; then a record each [I2] */
 };
 
-/* The smallest size of at least `size` bytes, at most FH_SLAB_SIZE_MAX; and the size at an index.
- */
-uint32_t fh_slab_size_index(uint32_t size);
+_Static_assert(sizeof(struct fh_slab_run) == 32, "what a slab costs");
+
+/* The size at an index, below FH_SLAB_SIZES. */
 void fh_slab_size_init(struct fh_slab_size *, uint32_t index, uint32_t record_bytes);
 /* The geometry for objects of so many bytes, FH_SLAB_SIZE_MIN..FH_SLAB_SIZE_MAX. */
 void fh_slab_size_init_typed(struct fh_slab_size *, uint32_t object_bytes, uint32_t record_bytes);
@@ -66,6 +68,16 @@ void fh_slab_run_destroy(struct fh_mem *, const struct fh_slab_size *, struct fh
 /* Whether a byte of any live object lies on the slab's page with this index. */
 bool fh_slab_run_page_is_live(const struct fh_slab_run *, const struct fh_slab_size *,
                               uint32_t page);
+
+/* Where the smallest size of at least `size` bytes is; size: at most FH_SLAB_SIZE_MAX. */
+static inline uint32_t fh_slab_size_index(uint32_t size)
+{
+    FH_ASSERT(size <= FH_SLAB_SIZE_MAX);
+    if (size <= FH_SLAB_SIZE_MIN)
+        return 0;
+    uint32_t doubling = fh_log2_floor(size - 1);
+    return (doubling - 4) * 8 + ((size - 1) >> (doubling - 3) & 7) + 1;
+}
 
 static inline uint32_t fh_slab_size_words(const struct fh_slab_size *z)
 {

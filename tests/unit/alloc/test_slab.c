@@ -434,9 +434,28 @@ Test(slab, check_sees_a_record_of_a_free_object)
 Test(slab, check_sees_a_slab_in_the_wrong_list)
 {
     struct fh_slab_run *run = partial_run();
-    fh_list_remove(&run->link);
-    fh_list_push_back(&run->cache->lists[5], &run->link);
-    cr_assert(check_names("[I3]"));
+    run->cache->lists[5] = run;
+    run->cache->lists[run->fill] = NULL;
+    run->cache->fills = 1u << 5;
+    cr_assert(check_names("[I3] slab 0 with 2 objects is in list 5"));
+}
+
+Test(slab, check_sees_a_slab_that_notes_another_list)
+{
+    struct fh_slab_run *run = partial_run();
+    run->fill = FH_SLAB_FILL_NONE;
+    cr_assert(check_names("[I3] slab 0 with 2 objects is in list 2"));
+}
+
+Test(slab, check_sees_neighbours_that_are_none)
+{
+    struct fh_slab_run *run = partial_run();
+    run->prev = run->number;
+    cr_assert(check_names("[I3] slab 0: 0 is not the one before it"));
+    run->prev = FH_SLAB_NUMBER_NONE;
+    run->next = s.runs_cap;
+    cr_assert(check_names("comes after it, which is none"));
+    run->next = FH_SLAB_NUMBER_NONE;
 }
 
 Test(slab, check_sees_a_wrong_set_of_fills)
@@ -449,7 +468,7 @@ Test(slab, check_sees_a_wrong_set_of_fills)
 Test(slab, check_sees_an_empty_slab_that_is_not)
 {
     struct fh_slab_run *run = partial_run();
-    fh_list_remove(&run->link);
+    run->cache->lists[run->fill] = NULL;
     run->cache->fills = 0;
     run->cache->empty = run;
     cr_assert(check_names("[I3]"));
@@ -532,7 +551,7 @@ Test(slab, check_sees_a_free_chain_that_never_ends)
 Test(slab, check_sees_a_live_slab_with_no_live_object)
 {
     struct fh_slab_run *run = partial_run();
-    uint32_t used = run->used;
+    uint16_t used = run->used;
     run->used = 0;
     cr_assert(check_names("[I3] slab 0 with 0 objects"));
     run->used = used;
