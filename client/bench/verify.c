@@ -115,6 +115,32 @@ static bool record_check(const uint8_t *page, size_t size, const struct fh_verif
     return true;
 }
 
+/* Compares with the page as it was written; of several versions that it may have, with the one it
+ * says it has. */
+static void verify_locate(const uint8_t *page, size_t size, const struct fh_verify_view *v,
+                          struct fh_verify_fault *why)
+{
+    uint8_t right[FH_VERIFY_PAGE + FH_VERIFY_BYTES];
+    struct record r;
+    size_t at = 0;
+
+    memcpy(&r, page, sizeof(r));
+    r.object = v->object;
+    r.page = (uint32_t)why->page;
+    r.bytes = (uint32_t)size;
+    if (r.version < v->version_min || r.version > v->version_max)
+        r.version = v->version_max;
+    r.crc = 0;
+    record_fill(right, size, &r);
+    while (at < size && page[at] == right[at])
+        at++;
+    if ((why->located = at < size)) {
+        why->byte = why->page * FH_VERIFY_PAGE + at;
+        why->byte_found = page[at];
+        why->byte_expected = right[at];
+    }
+}
+
 bool fh_verify_check(const uint8_t *buf, size_t size, const struct fh_verify_view *v,
                      struct fh_verify_fault *why)
 {
@@ -128,8 +154,10 @@ bool fh_verify_check(const uint8_t *buf, size_t size, const struct fh_verify_vie
         step = record_bytes(v->object_bytes, v->offset + at);
         if (step > size - at)
             return fault(why, "size", size, at + step, v->object_bytes);
-        if (!record_check(buf + at, step, &view, why))
+        if (!record_check(buf + at, step, &view, why)) {
+            verify_locate(buf + at, step, &view, why);
             return false;
+        }
         /* From the first page on, its version is the only right one [I2]. */
         memcpy(&view.version_min, buf + at + offsetof(struct record, version), sizeof(uint32_t));
         view.version_max = view.version_min;

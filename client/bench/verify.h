@@ -21,6 +21,9 @@ struct fh_verify_fault {
     uint64_t object, page;               /* what was asked for */
     uint64_t found;                      /* the field's wrong value */
     uint64_t expected_min, expected_max; /* what it may be */
+    bool located;                        /* the next three hold */
+    uint64_t byte;                       /* of the object: the first that is wrong ... */
+    uint8_t byte_found, byte_expected;   /* ... for the version it should have */
 };
 
 /* The part of an object that one read asks for and what it must be. */

@@ -54,6 +54,18 @@ Test(verify, any_flipped_bit_is_found_and_its_page_named)
     cr_assert(whole_is_right(bytes, 3));
 }
 
+Test(verify, the_first_wrong_byte_is_named)
+{
+    fh_verify_fill(object, 2 * FH_VERIFY_PAGE, 17, 3);
+    object[5000] ^= 0xff;
+    object[6000] ^= 0xff;
+    cr_assert(!whole_is_right(2 * FH_VERIFY_PAGE, 3));
+    cr_assert(why.located);
+    cr_assert_eq(why.byte, 5000);
+    cr_assert_eq(why.byte_found, object[5000]);
+    cr_assert_eq(why.byte_expected, (uint8_t)(object[5000] ^ 0xff));
+}
+
 Test(verify, another_objects_bytes_are_found)
 {
     fh_verify_fill(object, FH_VERIFY_PAGE, 18, 3);
