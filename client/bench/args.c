@@ -34,21 +34,6 @@ int fh_args_u32(const char *text, uint64_t most, uint32_t *out)
     return 0;
 }
 
-int fh_args_workload(struct fh_bench_options *o, const char *text)
-{
-    memset(o->mix, 0, sizeof(o->mix));
-    o->workload = text;
-    if (strcmp(text, "raw-rw") == 0) {
-        o->mix[FH_OP_READ] = o->mix[FH_OP_WRITE] = 50;
-        return 0;
-    }
-    if (strlen(text) != 1 || *text < 'a' || *text > 'c')
-        return -EINVAL;
-    o->mix[FH_OP_GET] = *text == 'a' ? 50 : *text == 'b' ? 95 : 100;
-    o->mix[FH_OP_PUT] = 100 - o->mix[FH_OP_GET];
-    return 0;
-}
-
 static int parse_mix_item(struct fh_bench_options *o, char *item)
 {
     char *value = strchr(item, '=');
@@ -77,22 +62,56 @@ int fh_args_mix(struct fh_bench_options *o, const char *text)
     return *text == '\0' && sum > 0 ? 0 : -EINVAL;
 }
 
-int fh_args_dist(struct fh_bench_options *o, const char *text)
+static int parse_share(const char *text, char **end, double *out)
+{
+    *out = *text >= '0' && *text <= '9' ? strtod(text, end) : 0.0;
+    return *out > 0.0 && *out <= 1.0 ? 0 : -EINVAL;
+}
+
+static int parse_hotspot(struct fh_dist_shape *s, const char *text)
 {
     char *end;
 
-    if (strcmp(text, "uniform") == 0 || strcmp(text, "seq") == 0) {
-        o->dist = *text == 'u' ? FH_DIST_UNIFORM : FH_DIST_SEQ;
+    s->dist = FH_DIST_HOTSPOT;
+    s->hot_keys = 0.2;
+    s->hot_draws = 0.8;
+    if (*text == '\0')
         return 0;
-    }
-    o->dist = FH_DIST_ZIPF;
-    o->theta = 0.99;
-    if (strcmp(text, "zipf") == 0)
-        return 0;
-    if (strncmp(text, "zipf:", 5) != 0)
+    if (*text != ':' || parse_share(text + 1, &end, &s->hot_keys) != 0 || *end != ':' ||
+        parse_share(end + 1, &end, &s->hot_draws) != 0)
         return -EINVAL;
-    o->theta = strtod(text + 5, &end);
-    return *end == '\0' && o->theta >= 0.01 && o->theta <= 10.0 ? 0 : -EINVAL;
+    return *end == '\0' ? 0 : -EINVAL;
+}
+
+static int parse_theta(struct fh_dist_shape *s, enum fh_dist dist, const char *text)
+{
+    char *end;
+
+    s->dist = dist;
+    s->theta = 0.99;
+    if (*text == '\0')
+        return 0;
+    if (*text != ':')
+        return -EINVAL;
+    s->theta = strtod(text + 1, &end);
+    return *end == '\0' && s->theta >= 0.01 && s->theta <= 10.0 ? 0 : -EINVAL;
+}
+
+int fh_args_dist(struct fh_dist_shape *s, const char *text)
+{
+    *s = (struct fh_dist_shape){.dist = FH_DIST_UNIFORM};
+    if (strcmp(text, "uniform") == 0)
+        return 0;
+    s->dist = FH_DIST_SEQ;
+    if (strcmp(text, "seq") == 0)
+        return 0;
+    if (strncmp(text, "zipf", 4) == 0)
+        return parse_theta(s, FH_DIST_ZIPF, text + 4);
+    if (strncmp(text, "latest", 6) == 0)
+        return parse_theta(s, FH_DIST_LATEST, text + 6);
+    if (strncmp(text, "hotspot", 7) == 0)
+        return parse_hotspot(s, text + 7);
+    return -EINVAL;
 }
 
 static int parse_size_item(struct fh_sizes *s, char *item)
@@ -128,6 +147,39 @@ int fh_args_sizes(struct fh_sizes *s, const char *text)
     return *text == '\0' && s->count > 0 ? 0 : -EINVAL;
 }
 
+/* A-B; the smallest is the one size of the list, for the checks that look at it. */
+int fh_args_size_range(struct fh_sizes *s, const char *text)
+{
+    const char *dash = strchr(text, '-');
+    struct fh_sizes range = {.count = 1, .weight = {1}, .weights = 1, .is_range = true};
+    char from[32];
+
+    if (dash == NULL || (size_t)(dash - text) >= sizeof(from))
+        return -EINVAL;
+    memcpy(from, text, (size_t)(dash - text));
+    from[dash - text] = '\0';
+    if (fh_units_size(from, &range.bytes[0]) != 0 ||
+        fh_units_size(dash + 1, &range.bytes_max) != 0 || range.bytes[0] == 0 ||
+        range.bytes[0] > range.bytes_max || range.bytes_max > 64u << 20)
+        return -EINVAL;
+    *s = range;
+    return 0;
+}
+
+int fh_args_gap(struct fh_bench_options *o, const char *text)
+{
+    o->gap_ns = 0;
+    o->gap_file = NULL;
+    if (strcmp(text, "none") == 0)
+        return 0;
+    if (strncmp(text, "sleep:", 6) == 0)
+        return fh_units_time(text + 6, &o->gap_ns);
+    if (strncmp(text, "file:", 5) != 0 || text[5] == '\0')
+        return -EINVAL;
+    o->gap_file = text + 5;
+    return 0;
+}
+
 int fh_args_percents(struct fh_bench_options *o, const char *text)
 {
     char item[16];
@@ -148,9 +200,12 @@ int fh_args_percents(struct fh_bench_options *o, const char *text)
 uint64_t fh_sizes_of(const struct fh_sizes *s, uint64_t object, uint64_t seed)
 {
     struct fh_random r = {seed ^ (object * UINT64_C(0x9e3779b97f4a7c15))};
-    uint64_t draw = fh_random_below(&r, s->weights);
+    uint64_t draw;
     uint32_t i = 0;
 
+    if (s->is_range)
+        return s->bytes[0] + fh_random_below(&r, s->bytes_max - s->bytes[0] + 1);
+    draw = fh_random_below(&r, s->weights);
     while (draw >= s->weight[i])
         draw -= s->weight[i++];
     return s->bytes[i];

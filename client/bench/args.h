@@ -10,10 +10,11 @@
 #include "client/bench/options.h"
 
 int fh_args_u32(const char *text, uint64_t most, uint32_t *out);
-int fh_args_workload(struct fh_bench_options *, const char *text);
 int fh_args_mix(struct fh_bench_options *, const char *text);
-int fh_args_dist(struct fh_bench_options *, const char *text);
+int fh_args_dist(struct fh_dist_shape *, const char *text);
 int fh_args_sizes(struct fh_sizes *, const char *text);
+int fh_args_size_range(struct fh_sizes *, const char *text);
+int fh_args_gap(struct fh_bench_options *, const char *text);
 int fh_args_percents(struct fh_bench_options *, const char *text);
 
 #endif

@@ -15,10 +15,14 @@
 #include <poll.h>
 #include <stdbool.h>
 
-#define FH_DRIVER_WHY 256 /* room for a sentence */
-#define FH_DRIVER_FDS 64  /* descriptors a driver watches at most */
+#define FH_DRIVER_WHY   256 /* room for a sentence */
+#define FH_DRIVER_FDS   64  /* descriptors a driver watches at most */
+#define FH_REQUEST_NAME 48
 
-/* DELETE only cleans up after a run; the rest can be in a mix. */
+/*
+ * Rows of the report. A driver is only asked for GET to FREE, and DELETE, which cleans up after a
+ * run; INSERT is a PUT of a name that is new, and SCAN, RMW and FAULT are made of several requests.
+ */
 enum fh_op {
     FH_OP_GET,
     FH_OP_PUT,
@@ -26,15 +30,20 @@ enum fh_op {
     FH_OP_WRITE,
     FH_OP_ALLOC,
     FH_OP_FREE,
+    FH_OP_INSERT,
+    FH_OP_SCAN,  /* a batch of gets of objects in a row, all in flight at once */
+    FH_OP_RMW,   /* get, then put of the same name */
+    FH_OP_FAULT, /* alloc, write of all of it, free: every page of it a first write */
     FH_OP_DELETE,
     FH_OPS
 };
 const char *fh_op_name(enum fh_op);
 
 struct fh_request {
-    enum fh_op op;
+    enum fh_op op;  /* GET to FREE or DELETE */
+    enum fh_op row; /* where it is counted */
     /* What is asked. */
-    char name[48];
+    char name[FH_REQUEST_NAME];
     size_t name_size;
     fh_handle handle;
     uint64_t offset;
@@ -46,9 +55,14 @@ struct fh_request {
     size_t got;
     /* The workload's. */
     uint64_t object, object_bytes;
-    uint32_t version;     /* PUT, WRITE: the one being stored */
-    uint32_t version_min; /* GET, READ: the oldest that may be seen */
-    bool claimed;         /* holds the object's right to be written */
+    uint32_t step;            /* RMW: 1 when its put is on the way */
+    fh_status earlier;        /* FAULT: what the write came to */
+    struct fh_request *parts; /* SCAN: its gets */
+    uint32_t part_count, parts_left;
+    struct fh_request *whole; /* of a part: the SCAN */
+    uint32_t version;         /* PUT, WRITE: the one being stored */
+    uint32_t version_min;     /* GET, READ: the oldest that may be seen */
+    bool claimed;             /* holds the object's right to be written */
     /* The worker's. */
     uint8_t *room; /* a whole object of bytes of its own */
     uint64_t due_ns, sent_ns;

@@ -55,6 +55,10 @@ static fh_status farheap_begin(fh_client *c, const struct fh_request *r, fh_req 
         return fh_submit_free(c, r->handle, req);
     case FH_OP_DELETE:
         return fh_submit_delete(c, r->name, r->name_size, req);
+    case FH_OP_INSERT:
+    case FH_OP_SCAN:
+    case FH_OP_RMW:
+    case FH_OP_FAULT:
     case FH_OPS:
         break;
     }

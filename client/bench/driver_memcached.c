@@ -137,7 +137,8 @@ static struct fh_request *memcached_next(struct fh_driver *d)
 
 const struct fh_driver_class fh_driver_memcached = {
     .name = "memcached",
-    .ops = 1u << FH_OP_GET | 1u << FH_OP_PUT | 1u << FH_OP_DELETE,
+    .ops = 1u << FH_OP_GET | 1u << FH_OP_PUT | 1u << FH_OP_INSERT | 1u << FH_OP_SCAN |
+           1u << FH_OP_RMW | 1u << FH_OP_DELETE,
     .open = memcached_open,
     .close = memcached_close,
     .submit = memcached_submit,

@@ -140,7 +140,8 @@ static struct fh_request *redis_next(struct fh_driver *d)
 
 const struct fh_driver_class fh_driver_redis = {
     .name = "redis",
-    .ops = 1u << FH_OP_GET | 1u << FH_OP_PUT | 1u << FH_OP_DELETE,
+    .ops = 1u << FH_OP_GET | 1u << FH_OP_PUT | 1u << FH_OP_INSERT | 1u << FH_OP_SCAN |
+           1u << FH_OP_RMW | 1u << FH_OP_DELETE,
     .open = redis_open,
     .close = redis_close,
     .submit = redis_submit,

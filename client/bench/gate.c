@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int gate_parse_op(const char **at, struct fh_gate *g)
+static void gate_parse_op(const char **at, struct fh_gate *g)
 {
     for (int op = 0; op < FH_OP_DELETE; op++) {
         const char *name = fh_op_name((enum fh_op)op);
@@ -22,10 +22,9 @@ static int gate_parse_op(const char **at, struct fh_gate *g)
             continue;
         g->op = (enum fh_op)op;
         *at += size + 1;
-        return 0;
+        return;
     }
     g->op = FH_OPS;
-    return strncmp(*at, "errors", 6) == 0 ? 0 : -EINVAL;
 }
 
 static int gate_parse_percent(const char **at, struct fh_gate *g)
@@ -78,11 +77,15 @@ static int gate_parse_compare(const char **at, struct fh_gate *g)
     return -EINVAL;
 }
 
+static bool gate_adds_up(const struct fh_gate *g)
+{
+    return g->what == FH_GATE_OPS || g->what == FH_GATE_ERRORS;
+}
+
 static int gate_parse_value(const char *at, struct fh_gate *g)
 {
-    bool is_count = g->what == FH_GATE_OPS || g->what == FH_GATE_ERRORS;
     uint64_t value;
-    int rc = is_count ? fh_units_count(at, &value) : fh_units_time(at, &value);
+    int rc = gate_adds_up(g) ? fh_units_count(at, &value) : fh_units_time(at, &value);
 
     if (rc == 0)
         g->value = (double)value;
@@ -101,16 +104,17 @@ int fh_gate_parse(const char *text, struct fh_gate *out)
         *out = g;
         return 0;
     }
-    if ((rc = gate_parse_op(&at, &g)) != 0 || (rc = gate_parse_what(&at, &g)) != 0 ||
-        (rc = gate_parse_compare(&at, &g)) != 0 || (rc = gate_parse_value(at, &g)) != 0)
+    gate_parse_op(&at, &g);
+    if ((rc = gate_parse_what(&at, &g)) != 0 || (rc = gate_parse_compare(&at, &g)) != 0 ||
+        (rc = gate_parse_value(at, &g)) != 0)
         return rc;
     *out = g;
     return 0;
 }
 
-static double gate_found(const struct fh_gate *g, const struct fh_tally *t)
+static double gate_found_of(const struct fh_gate *g, const struct fh_tally *t, enum fh_op op)
 {
-    const struct fh_tally_op *o = g->op == FH_OPS ? NULL : &t->ops[g->op];
+    const struct fh_tally_op *o = &t->ops[op < FH_OPS ? op : 0];
 
     switch (g->what) {
     case FH_GATE_PERCENTILE:
@@ -122,17 +126,35 @@ static double gate_found(const struct fh_gate *g, const struct fh_tally *t)
     case FH_GATE_OPS:
         return t->elapsed_ns == 0 ? 0 : (double)o->latency.count * 1e9 / (double)t->elapsed_ns;
     case FH_GATE_ERRORS:
-        return (double)(o != NULL ? o->failed : fh_tally_failed(t));
+        return (double)o->failed;
     case FH_GATE_RATE:
-        return fh_tally_rate_percent(t);
+        break;
     }
-    return 0.0;
+    return fh_tally_rate_percent(t);
+}
+
+static double gate_found(const struct fh_gate *g, const struct fh_tally *t)
+{
+    double sum = 0;
+    double worst = 0;
+
+    if (g->op != FH_OPS || g->what == FH_GATE_RATE)
+        return gate_found_of(g, t, g->op);
+    for (int op = 0; op < FH_OPS; op++) {
+        double one = gate_found_of(g, t, (enum fh_op)op);
+
+        sum += one;
+        worst = one > worst ? one : worst;
+    }
+    return gate_adds_up(g) ? sum : worst;
 }
 
 bool fh_gate_holds(const struct fh_gate *g, const struct fh_tally *t, double *found)
 {
+    uint64_t ok = g->op != FH_OPS ? t->ops[g->op].latency.count : fh_tally_ok(t);
+
     *found = gate_found(g, t);
-    if (g->what != FH_GATE_ERRORS && g->op != FH_OPS && t->ops[g->op].latency.count == 0)
+    if (g->what != FH_GATE_ERRORS && g->what != FH_GATE_RATE && ok == 0)
         return false;
     switch (g->compare) {
     case FH_LESS:
@@ -155,7 +177,7 @@ void fh_gate_show(const struct fh_gate *g, double value, char *out, size_t room)
 
     if (g->what == FH_GATE_RATE)
         snprintf(out, room, "%.1f%%", value);
-    else if (g->what == FH_GATE_OPS || g->what == FH_GATE_ERRORS)
+    else if (gate_adds_up(g))
         snprintf(out, room, "%s", fh_units_show_count(text, (uint64_t)value));
     else
         snprintf(out, room, "%s", fh_units_show_time(text, value));

@@ -3,7 +3,8 @@
  *
  * Units      nanoseconds for latencies, operations per second, counts.
  * Ownership  a plain value; `text` points into argv.
- * Errors     -EINVAL for what is not OP.pN|mean|max|ops|errors CMP VALUE, `errors CMP N` or `rate`.
+ * Errors     -EINVAL for what is not [OP.]pN|mean|max|ops|errors CMP VALUE or `rate`. Without
+ *            OP: latencies of the worst operation, the sum of counts.
  */
 #ifndef FH_CLIENT_BENCH_GATE_H
 #define FH_CLIENT_BENCH_GATE_H

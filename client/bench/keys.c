@@ -76,15 +76,24 @@ static double keys_weight(double theta, double k)
     return exp(-theta * log(k));
 }
 
-void fh_keys_init(struct fh_keys *k, enum fh_dist dist, uint64_t count, double theta, uint64_t seed)
+const char *fh_dist_name(enum fh_dist dist)
+{
+    static const char *const names[] = {"uniform", "zipf", "seq", "hotspot", "latest"};
+
+    return names[dist];
+}
+
+void fh_keys_init(struct fh_keys *k, const struct fh_dist_shape *shape, uint64_t count,
+                  uint64_t seed)
 {
     struct fh_random r = {seed};
+    double theta = shape->theta;
 
-    *k = (struct fh_keys){.dist = dist, .count = count, .theta = theta};
+    *k = (struct fh_keys){.shape = *shape, .count = count};
     while (k->mask < count - 1)
         k->mask = k->mask * 2 + 1;
     k->twist = fh_random_next(&r);
-    if (dist != FH_DIST_ZIPF)
+    if (shape->dist != FH_DIST_ZIPF && shape->dist != FH_DIST_LATEST)
         return;
     k->h_low = keys_h(theta, 1.5) - 1.0;
     k->h_high = keys_h(theta, (double)count + 0.5);
@@ -97,12 +106,12 @@ uint64_t fh_keys_zipf_rank(const struct fh_keys *k, struct fh_random *r)
 
     for (int turns = 0; turns < 64; turns++) {
         double u = k->h_high + fh_random_unit(r) * (k->h_low - k->h_high);
-        double x = keys_h_inverse(k->theta, u);
+        double x = keys_h_inverse(k->shape.theta, u);
 
         rank = fmin(fmax(floor(x + 0.5), 1.0), (double)k->count);
         if (rank - x <= k->accept)
             break;
-        if (u >= keys_h(k->theta, rank + 0.5) - keys_weight(k->theta, rank))
+        if (u >= keys_h(k->shape.theta, rank + 0.5) - keys_weight(k->shape.theta, rank))
             break;
     }
     return (uint64_t)rank - 1;
@@ -122,13 +131,27 @@ uint64_t fh_keys_shuffle(const struct fh_keys *k, uint64_t rank)
     return x;
 }
 
+/* The hot keys are the first so many of the shuffled order. */
+static uint64_t keys_hotspot_rank(const struct fh_keys *k, struct fh_random *r)
+{
+    uint64_t hot = (uint64_t)ceil(k->shape.hot_keys * (double)k->count);
+
+    if (hot >= k->count || fh_random_unit(r) <= k->shape.hot_draws)
+        return fh_random_below(r, hot < k->count ? hot : k->count);
+    return hot + fh_random_below(r, k->count - hot);
+}
+
 uint64_t fh_keys_next(const struct fh_keys *k, struct fh_random *r, uint64_t turn)
 {
-    switch (k->dist) {
+    switch (k->shape.dist) {
     case FH_DIST_ZIPF:
         return fh_keys_shuffle(k, fh_keys_zipf_rank(k, r));
     case FH_DIST_SEQ:
         return turn % k->count;
+    case FH_DIST_HOTSPOT:
+        return fh_keys_shuffle(k, keys_hotspot_rank(k, r));
+    case FH_DIST_LATEST:
+        return fh_keys_zipf_rank(k, r);
     case FH_DIST_UNIFORM:
         break;
     }

@@ -1,5 +1,6 @@
 /*
- * keys: which of n keys is used next: uniform, Zipf or in turn; and the random numbers below that.
+ * keys: which of n keys is used next: uniform, Zipf, in turn, mostly
+ * from a hot part, or mostly the newest; and the random numbers below that.
  *
  * Units      keys are numbers from 0 to count - 1.
  * Ownership  plain values; nothing to release.
@@ -20,21 +21,30 @@ uint64_t fh_random_next(struct fh_random *);
 uint64_t fh_random_below(struct fh_random *, uint64_t limit); /* 0 .. limit - 1; limit > 0 */
 double fh_random_unit(struct fh_random *);                    /* in (0, 1] */
 
-enum fh_dist { FH_DIST_UNIFORM, FH_DIST_ZIPF, FH_DIST_SEQ };
+/* LATEST is Zipf over the age: rank 0 is the newest key. */
+enum fh_dist { FH_DIST_UNIFORM, FH_DIST_ZIPF, FH_DIST_SEQ, FH_DIST_HOTSPOT, FH_DIST_LATEST };
+const char *fh_dist_name(enum fh_dist);
+
+/* Which distribution, and its numbers. */
+struct fh_dist_shape {
+    enum fh_dist dist;
+    double theta;               /* exponent of ZIPF and LATEST; > 0 */
+    double hot_keys, hot_draws; /* HOTSPOT: this share of the keys gets this share of the draws */
+};
 
 struct fh_keys {
-    enum fh_dist dist;
+    struct fh_dist_shape shape;
     uint64_t count;       /* keys; at least 1 */
-    double theta;         /* exponent of Zipf; > 0 */
     double h_low, h_high; /* the area under the curve that is drawn from */
     double accept;        /* below this distance a draw needs no further test */
     uint64_t mask;        /* of the shuffle: next power of two of count, less 1 */
     uint64_t twist;       /* of the shuffle: from the seed */
 };
 
-void fh_keys_init(struct fh_keys *, enum fh_dist, uint64_t count, double theta, uint64_t seed);
+void fh_keys_init(struct fh_keys *, const struct fh_dist_shape *, uint64_t count, uint64_t seed);
 
-/* `turn` counts the caller's requests; only FH_DIST_SEQ uses it. */
+/* `turn` counts the caller's requests; only FH_DIST_SEQ uses it. Of LATEST it is the
+ * age of the key: 0 is the newest. */
 uint64_t fh_keys_next(const struct fh_keys *, struct fh_random *, uint64_t turn);
 
 /* The pieces, for tests: rank 0 is the most frequent; shuffle is one-to-one on 0 .. count - 1. */

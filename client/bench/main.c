@@ -6,10 +6,8 @@
 
 #include "client/bench/report.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* The exit code of a run that went through: did anything succeed, do all gates hold? */
 static int bench_judge(const struct fh_run *run, FILE *out)
@@ -30,15 +28,30 @@ static int bench_report(const struct fh_run *run, int rc)
 {
     const struct fh_bench_options *o = run->o;
     FILE *out = o->quiet ? NULL : stdout;
-    int written = 0;
+    int written;
 
     if (out != NULL)
         fh_report_print(run, out);
-    if (o->json_path != NULL && (written = fh_report_json(run, o->json_path)) != 0)
-        fprintf(stderr, "farheap: bench: %s: %s\n", o->json_path, strerror(-written));
+    written = fh_report_files(run);
     if (rc == 0)
         rc = bench_judge(run, out);
     return rc == 0 && written != 0 ? 1 : rc;
+}
+
+/* The number of objects that --overcommit means for this server. */
+static int bench_size(struct fh_bench_options *o)
+{
+    struct fh_server_info info;
+
+    if (!(o->overcommit > 0))
+        return 0;
+    if (!fh_server_info_read(o->targets[0].address, &o->client, &info) || info.frames_total == 0) {
+        fprintf(stderr, "farheap: bench: %s: it does not tell its memory; use --keys\n",
+                o->targets[0].address);
+        return fh_run_exit_code(FH_CONNECTION);
+    }
+    fh_bench_options_overcommit(o, info.frames_total * 4096);
+    return 0;
 }
 
 static int bench_run(const struct fh_bench_options *o)
@@ -73,6 +86,8 @@ int fh_bench_main(int argc, char **argv)
     sigaddset(&signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     rc = fh_bench_options_parse(o, argc, argv);
+    if (rc == 0)
+        rc = bench_size(o);
     if (rc == 0)
         rc = bench_run(o);
     free(o);

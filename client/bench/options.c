@@ -1,12 +1,16 @@
 /*
  * Theory.  One table of names for getopt, one function per kind of value, then one pass of checks
- * over the whole, because some options only make sense together.
+ * over the whole, because some options only make sense together. What options count for depends on
+ * neither their order nor where they stand: a named workload comes first, then the lines of a file,
+ * then the command line.
  */
 #include "client/bench/options.h"
 
 #include "client/bench/args.h"
+#include "client/bench/parse.h"
+#include "client/bench/presets.h"
 #include "client/bench/units.h"
-#include "client/bench/verify.h"
+#include "client/bench/usage.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -15,49 +19,19 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char usage_text[] =
-    "usage: farheap bench [options]\n"
-    "\n"
-    "Workload\n"
-    "  -w a|b|c|raw-rw     a: 50% get 50% put, b: 95/5 (default), c: only get; raw-rw: 50% read\n"
-    "                      50% write by handle\n"
-    "  --mix LIST          instead: get=95,put=5 or read=..,write=..,alloc=..,free=..\n"
-    "  --dist D            uniform, zipf:THETA (default zipf:0.99) or seq\n"
-    "  --keys N            objects that are there before the run (10000)\n"
-    "  --size S            of an object (4KiB)      --sizes 64:50,4KiB:40,1MiB:10   with weights\n"
-    "  --touch S           bytes per get or read of a larger object (all of it); memcached has to\n"
-    "                      send the whole object\n"
-    "  --fill-rate N       objects stored per second before the run (as fast as it goes)\n"
-    "  --keep              leave the objects there at the end\n"
-    "  --seed N            the same seed, the same requests (42)\n"
-    "Load\n"
-    "  -c CLIENTS          connections (8)          -t THREADS (1)          -P PIPELINE (1)\n"
-    "  -d TIME             measured (10s), or -n REQUESTS; before it --warmup TIME (1s)\n"
-    "  --rounds N          the measured time is cut into N, and targets take turns (1, or 3 when\n"
-    "                      there are several)\n"
-    "  -R OPS              open loop: this many per second in total, whatever the server does;\n"
-    "                      latency counts from the intended time. --arrival const|poisson\n"
-    "Check\n"
-    "  --verify            every page carries object, page, version and CRC32C; exit 7 if wrong\n"
-    "  --assert COND       get.p99<2ms, get.mean<.., get.max<.., get.ops>10k, get.errors==0,\n"
-    "                      errors==0, rate (at least 99 % of -R); exit 1 if it does not hold\n"
-    "Output\n"
-    "  --json FILE         everything, as one document      --percentiles 50,90,99,99.9\n"
-    "  -q                  nothing but what went wrong      --no-server-stats\n"
-    "Targets\n"
-    "  -u URL              of the server (FARHEAP_URL, or farheap://127.0.0.1:7420)\n"
-    "  --target T          farheap, farheap=URL, memcached=HOST:PORT, redis=HOST:PORT; several\n"
-    "                      take turns with the same keys, sizes and seed\n"
-    "  --server-pid [T=]PID  the server's process: adds its CPU time per operation\n"
-    "  --timeout TIME      of a request (5s)\n"
-    "  --cacert FILE --cert FILE --key FILE --sni NAME --insecure    TLS of farheaps:// URLs\n";
-
 enum {
     OPT_MIX = 256,
     OPT_DIST,
     OPT_KEYS,
     OPT_SIZE,
     OPT_SIZES,
+    OPT_SIZE_RANGE,
+    OPT_OVERCOMMIT,
+    OPT_SCAN_MAX,
+    OPT_PHASE_GAP,
+    OPT_CSV,
+    OPT_HGRM,
+    OPT_HLOG,
     OPT_TOUCH,
     OPT_SEED,
     OPT_KEEP,
@@ -86,6 +60,22 @@ static const struct option long_options[] = {
     {"keys", required_argument, NULL, OPT_KEYS},
     {"size", required_argument, NULL, OPT_SIZE},
     {"sizes", required_argument, NULL, OPT_SIZES},
+    {"size-range", required_argument, NULL, OPT_SIZE_RANGE},
+    {"overcommit", required_argument, NULL, OPT_OVERCOMMIT},
+    {"scan-max", required_argument, NULL, OPT_SCAN_MAX},
+    {"phase-gap", required_argument, NULL, OPT_PHASE_GAP},
+    {"csv", required_argument, NULL, OPT_CSV},
+    {"hgrm", required_argument, NULL, OPT_HGRM},
+    {"hlog", required_argument, NULL, OPT_HLOG},
+    {"workload", required_argument, NULL, 'w'},
+    {"clients", required_argument, NULL, 'c'},
+    {"threads", required_argument, NULL, 't'},
+    {"pipeline", required_argument, NULL, 'P'},
+    {"duration", required_argument, NULL, 'd'},
+    {"requests", required_argument, NULL, 'n'},
+    {"rate", required_argument, NULL, 'R'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"url", required_argument, NULL, 'u'},
     {"touch", required_argument, NULL, OPT_TOUCH},
     {"seed", required_argument, NULL, OPT_SEED},
     {"fill-rate", required_argument, NULL, OPT_FILL_RATE},
@@ -108,15 +98,6 @@ static const struct option long_options[] = {
     {"insecure", no_argument, NULL, OPT_INSECURE},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0}};
-
-/* What has to wait until all options are read. */
-struct parse {
-    struct fh_bench_options *o;
-    const char *url;
-    const char *targets[FH_TARGETS_MAX], *pids[FH_TARGETS_MAX];
-    uint32_t target_count, pid_count;
-    bool warmup_given, duration_given;
-};
 
 static int parse_rate(struct fh_bench_options *o, const char *text)
 {
@@ -184,7 +165,7 @@ static int parse_one_tls(fh_options *c, int option, const char *text)
     }
 }
 
-static int parse_one_flag(struct parse *p, int option)
+static int parse_one_flag(struct fh_parse *p, int option)
 {
     switch (option) {
     case OPT_VERIFY:
@@ -204,7 +185,7 @@ static int parse_one_flag(struct parse *p, int option)
     }
 }
 
-static int parse_one_load(struct parse *p, int option, const char *text)
+static int parse_one_load(struct fh_parse *p, int option, const char *text)
 {
     struct fh_bench_options *o = p->o;
 
@@ -234,12 +215,81 @@ static int parse_one_load(struct parse *p, int option, const char *text)
     }
 }
 
-/* A table in the form of a switch: one line per option. */
-static int parse_one(struct parse *p, int option, const char *text)
+static int parse_overcommit(struct fh_bench_options *o, const char *text)
+{
+    char *end;
+
+    o->overcommit = *text >= '0' && *text <= '9' ? strtod(text, &end) : -1.0;
+    return o->overcommit >= 0.0 && o->overcommit <= 1000.0 && *end == '\0' ? 0 : -EINVAL;
+}
+
+/* What is stored and asked for: one line per option. */
+static int parse_one_work(struct fh_bench_options *o, int option, const char *text)
+{
+    switch (option) {
+    case 'w':
+        return 0; /* came first */
+    case OPT_MIX:
+        return fh_args_mix(o, text);
+    case OPT_DIST:
+        return fh_args_dist(&o->shape, text);
+    case OPT_FILL_RATE:
+        return fh_units_count(text, &o->fill_rate);
+    case OPT_KEYS:
+        o->overcommit = 0;
+        return fh_units_count(text, &o->keys);
+    case OPT_OVERCOMMIT:
+        return parse_overcommit(o, text);
+    case OPT_SIZE:
+        return strpbrk(text, ",:") == NULL ? fh_args_sizes(&o->sizes, text) : -EINVAL;
+    case OPT_SIZES:
+        return fh_args_sizes(&o->sizes, text);
+    case OPT_SIZE_RANGE:
+        return fh_args_size_range(&o->sizes, text);
+    case OPT_TOUCH:
+        return fh_units_size(text, &o->touch_bytes);
+    case OPT_SCAN_MAX:
+        return fh_args_u32(text, 10000, &o->scan_max);
+    case OPT_PHASE_GAP:
+        return fh_args_gap(o, text);
+    case OPT_SEED:
+        return fh_units_count(text, &o->seed);
+    default:
+        return -ENOENT;
+    }
+}
+
+static int parse_one_output(struct fh_bench_options *o, int option, const char *text)
+{
+    switch (option) {
+    case OPT_JSON:
+        o->json_path = text;
+        return 0;
+    case OPT_CSV:
+        o->csv_path = text;
+        return 0;
+    case OPT_HGRM:
+        o->hgrm_prefix = text;
+        return 0;
+    case OPT_HLOG:
+        o->hlog_path = text;
+        return 0;
+    case OPT_PERCENTILES:
+        return fh_args_percents(o, text);
+    default:
+        return -ENOENT;
+    }
+}
+
+static int parse_one(struct fh_parse *p, int option, const char *text)
 {
     struct fh_bench_options *o = p->o;
     int rc = parse_one_load(p, option, text);
 
+    if (rc == -ENOENT)
+        rc = parse_one_work(o, option, text);
+    if (rc == -ENOENT)
+        rc = parse_one_output(o, option, text);
     if (rc == -ENOENT)
         rc = parse_one_flag(p, option);
     if (rc == -ENOENT)
@@ -250,31 +300,8 @@ static int parse_one(struct parse *p, int option, const char *text)
     case 'u':
         p->url = text;
         return 0;
-    case 'w':
-        return fh_args_workload(o, text);
-    case OPT_MIX:
-        return fh_args_mix(o, text);
-    case OPT_DIST:
-        return fh_args_dist(o, text);
-    case OPT_FILL_RATE:
-        return fh_units_count(text, &o->fill_rate);
-    case OPT_KEYS:
-        return fh_units_count(text, &o->keys);
-    case OPT_SIZE:
-        return strpbrk(text, ",:") == NULL ? fh_args_sizes(&o->sizes, text) : -EINVAL;
-    case OPT_SIZES:
-        return fh_args_sizes(&o->sizes, text);
-    case OPT_TOUCH:
-        return fh_units_size(text, &o->touch_bytes);
-    case OPT_SEED:
-        return fh_units_count(text, &o->seed);
     case OPT_ASSERT:
         return parse_gate(o, text);
-    case OPT_JSON:
-        o->json_path = text;
-        return 0;
-    case OPT_PERCENTILES:
-        return fh_args_percents(o, text);
     case OPT_TARGET:
         return parse_later(p->targets, &p->target_count, text);
     case OPT_SERVER_PID:
@@ -284,141 +311,11 @@ static int parse_one(struct parse *p, int option, const char *text)
     }
 }
 
-static int refuse(const char *what, const char *value)
-{
-    fprintf(stderr, "farheap: bench: %s%s%s; try: farheap bench -h\n", what,
-            value != NULL ? ": " : "", value != NULL ? value : "");
-    return 2;
-}
-
-/* redis, then redis2, so that every target can be told from the others. */
-static void target_label(const struct fh_bench_options *o, struct fh_target *t)
-{
-    unsigned same = 1;
-
-    for (uint32_t i = 0; i < o->target_count; i++)
-        same += o->targets[i].class == t->class;
-    if (same == 1)
-        snprintf(t->label, sizeof(t->label), "%s", t->class->name);
-    else
-        snprintf(t->label, sizeof(t->label), "%s%u", t->class->name, same);
-}
-
-static int target_add(struct parse *p, const char *text)
-{
-    static const struct fh_driver_class *const classes[] = {&fh_driver_farheap,
-                                                            &fh_driver_memcached, &fh_driver_redis};
-    struct fh_target t = {0};
-    size_t size = strcspn(text, "=");
-    const char *address = text[size] == '=' ? text + size + 1 : NULL;
-    bool plain;
-
-    for (size_t i = 0; i < 3; i++)
-        if (strlen(classes[i]->name) == size && strncmp(text, classes[i]->name, size) == 0)
-            t.class = classes[i];
-    if (t.class == NULL || (address == NULL && t.class != &fh_driver_farheap))
-        return -EINVAL;
-    if (address == NULL)
-        address = p->url;
-    if (*address == '\0' || strlen(address) > sizeof(t.address) - 16)
-        return -EINVAL;
-    plain = t.class == &fh_driver_farheap && strstr(address, "://") == NULL;
-    snprintf(t.address, sizeof(t.address), "%s%s", plain ? "farheap://" : "", address);
-    target_label(p->o, &t);
-    p->o->targets[p->o->target_count++] = t;
-    return 0;
-}
-
-static int pid_add(struct fh_bench_options *o, const char *text)
-{
-    const char *sign = strchr(text, '=');
-    const char *number = sign != NULL ? sign + 1 : text;
-    uint32_t pid;
-
-    if (fh_args_u32(number, 1u << 30, &pid) != 0 || pid == 0)
-        return -EINVAL;
-    for (uint32_t i = 0; i < o->target_count; i++) {
-        struct fh_target *t = &o->targets[i];
-        size_t size = sign != NULL ? (size_t)(sign - text) : 0;
-
-        if (sign != NULL && (strlen(t->label) != size || strncmp(t->label, text, size) != 0))
-            continue;
-        t->pid = (pid_t)pid;
-        return 0;
-    }
-    return -EINVAL;
-}
-
-static int check_targets(struct parse *p)
-{
-    struct fh_bench_options *o = p->o;
-
-    for (uint32_t i = 0; i < p->target_count; i++)
-        if (target_add(p, p->targets[i]) != 0)
-            return refuse("not a target", p->targets[i]);
-    if (o->target_count == 0 && target_add(p, "farheap") != 0)
-        return refuse("not a URL", p->url);
-    for (uint32_t i = 0; i < p->pid_count; i++)
-        if (pid_add(o, p->pids[i]) != 0)
-            return refuse("not the process of a target", p->pids[i]);
-    for (uint32_t i = 0; i < o->target_count; i++)
-        for (int op = 0; op < FH_OPS; op++)
-            if (o->mix[op] > 0 && !(o->targets[i].class->ops & 1u << op))
-                return refuse("the mix has what this target cannot do", o->targets[i].label);
-    return 0;
-}
-
-static int check_verify(const struct fh_bench_options *o)
-{
-    if (!o->verify)
-        return 0;
-    for (uint32_t i = 0; i < o->sizes.count; i++)
-        if (o->sizes.bytes[i] < FH_VERIFY_BYTES)
-            return refuse("--verify needs objects of 24 bytes or more", NULL);
-    if (o->touch_bytes % FH_VERIFY_PAGE != 0)
-        return refuse("--verify with --touch: whole pages of 4KiB", NULL);
-    if ((double)o->clients * o->pipeline * (double)o->sizes.bytes_max > 0x1p31)
-        return refuse("--verify: clients x pipeline x size is over 2 GiB of buffers", NULL);
-    return 0;
-}
-
-static int check_gates(const struct fh_bench_options *o)
-{
-    for (uint32_t i = 0; i < o->gate_count; i++) {
-        const struct fh_gate *g = &o->gates[i];
-
-        if (g->what == FH_GATE_RATE && !(o->rate > 0))
-            return refuse("--assert rate needs -R", NULL);
-        if (g->op != FH_OPS && o->mix[g->op] == 0)
-            return refuse("--assert on an operation that is not in the mix", g->text);
-    }
-    return 0;
-}
-
-static int check_load(struct parse *p)
-{
-    struct fh_bench_options *o = p->o;
-
-    if (p->duration_given && o->requests > 0)
-        return refuse("-d or -n, not both", NULL);
-    if (o->duration_ns == 0 || o->duration_ns > UINT64_C(7) * 86400 * 1000000000)
-        return refuse("-d must be above 0 and at most 7 days", NULL);
-    if (o->keys == 0 || o->keys > 1000000000)
-        return refuse("--keys must be 1 to 10^9", NULL);
-    if (o->clients == 0 || o->threads == 0 || o->pipeline == 0)
-        return refuse("-c, -t and -P must be above 0", NULL);
-    if (o->clients < o->threads)
-        return refuse("-c must be at least -t: every thread has a connection", NULL);
-    if (o->requests > 0 && !p->warmup_given)
-        o->warmup_ns = 0;
-    return 0;
-}
-
 static void options_default(struct fh_bench_options *o)
 {
     *o = (struct fh_bench_options){
-        .theta = 0.99,
-        .dist = FH_DIST_ZIPF,
+        .shape = {.dist = FH_DIST_ZIPF, .theta = 0.99},
+        .scan_max = 100,
         .keys = 10000,
         .seed = 42,
         .clients = 8,
@@ -431,42 +328,120 @@ static void options_default(struct fh_bench_options *o)
         .percent_count = 4,
         .client = {.size = sizeof(fh_options), .agent = "farheap bench"},
         .sizes = {.count = 1, .bytes = {4096}, .weight = {1}, .weights = 1, .bytes_max = 4096}};
-    (void)fh_args_workload(o, "b");
+    (void)fh_presets_apply(o, "b");
 }
 
-static int options_check(struct parse *p)
+/* One line of a workload's file: the name of an option, blanks, its value. */
+static int parse_line(struct fh_parse *p, char *line)
 {
-    int rc = check_load(p);
+    char *name = line + strspn(line, " \t");
+    char *value = name + strcspn(name, " \t\r");
+    const struct option *known = long_options;
 
-    if (rc == 0)
-        rc = check_targets(p);
-    if (rc == 0)
-        rc = check_verify(p->o);
-    if (rc == 0)
-        rc = check_gates(p->o);
-    return rc;
+    if (*name == '\0' || *name == '#')
+        return 0;
+    if (*value != '\0')
+        *value++ = '\0';
+    value += strspn(value, " \t");
+    value[strcspn(value, " \t\r")] = '\0';
+    while (known->name != NULL && strcmp(known->name, name) != 0)
+        known++;
+    if (known->name == NULL || known->val == 'h' || known->val == 'w' ||
+        (known->has_arg == required_argument) != (*value != '\0'))
+        return -EINVAL;
+    return parse_one(p, known->val, value);
+}
+
+static int parse_workfile(struct fh_parse *p, const char *path)
+{
+    FILE *f = fopen(path, "re");
+    char *line = p->o->workfile;
+    size_t size;
+
+    if (f == NULL)
+        return fh_parse_refuse("neither a workload nor a file", path);
+    size = fread(line, 1, FH_WORKFILE_MAX, f);
+    fclose(f);
+    if (size == FH_WORKFILE_MAX)
+        return fh_parse_refuse("a workload's file has at most 4 KiB", path);
+    line[size] = '\0';
+    for (char *rest = line; (line = strsep(&rest, "\n")) != NULL;)
+        if (parse_line(p, line) != 0)
+            return fh_parse_refuse("malformed line in the workload's file", line);
+    p->o->workload = path;
+    return 0;
+}
+
+static const char short_options[] = "+hu:w:c:t:P:d:n:R:q";
+
+/* The workload, wherever on the line it stands. */
+static int parse_workload(struct fh_parse *p, int argc, char **argv)
+{
+    int option;
+
+    optind = 0;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+        if (option != 'w')
+            continue;
+        options_default(p->o);
+        if (fh_presets_apply(p->o, optarg) != 0 && parse_workfile(p, optarg) != 0)
+            return 2;
+    }
+    return 0;
+}
+
+static int parse_line_of_command(struct fh_parse *p, int argc, char **argv)
+{
+    int option;
+
+    optind = 0;
+    while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(fh_bench_usage, stdout);
+            return FH_OPTIONS_DONE;
+        }
+        if (option == '?')
+            return fh_parse_refuse("unknown option, or its value is missing", argv[optind - 1]);
+        if (parse_one(p, option, optarg) != 0)
+            return fh_parse_refuse("malformed value", optarg);
+    }
+    return optind < argc ? fh_parse_refuse("unexpected argument", argv[optind]) : 0;
 }
 
 int fh_bench_options_parse(struct fh_bench_options *o, int argc, char **argv)
 {
     const char *url = getenv("FARHEAP_URL");
-    struct parse p = {.o = o, .url = url != NULL ? url : "farheap://127.0.0.1:7420"};
-    int option;
+    struct fh_parse p = {.o = o, .url = url != NULL ? url : "farheap://127.0.0.1:7420"};
+    int rc;
 
     options_default(o);
-    optind = 0;
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, "+hu:w:c:t:P:d:n:R:q", long_options, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(usage_text, stdout);
-            return FH_OPTIONS_DONE;
-        }
-        if (option == '?')
-            return refuse("unknown option, or its value is missing", argv[optind - 1]);
-        if (parse_one(&p, option, optarg) != 0)
-            return refuse("malformed value", optarg);
-    }
-    if (optind < argc)
-        return refuse("unexpected argument", argv[optind]);
-    return options_check(&p);
+    rc = parse_workload(&p, argc, argv);
+    if (rc == 0)
+        rc = parse_line_of_command(&p, argc, argv);
+    return rc != 0 ? rc : fh_parse_check(&p);
+}
+
+static double mean_bytes(const struct fh_bench_options *o)
+{
+    double sum = 0;
+
+    if (o->sizes.is_range)
+        return (double)(o->sizes.bytes[0] + o->sizes.bytes_max) / 2;
+    for (uint32_t i = 0; i < o->sizes.count; i++)
+        sum += (double)o->sizes.bytes[i] * o->sizes.weight[i];
+    return sum / o->sizes.weights;
+}
+
+/* Objects that the mix uses by name and objects it uses by handle are made each. */
+void fh_bench_options_overcommit(struct fh_bench_options *o, uint64_t memory_bytes)
+{
+    bool names = o->mix[FH_OP_GET] + o->mix[FH_OP_PUT] + o->mix[FH_OP_INSERT] + o->mix[FH_OP_SCAN] +
+                     o->mix[FH_OP_RMW] >
+                 0;
+    bool handles = o->mix[FH_OP_READ] + o->mix[FH_OP_WRITE] > 0;
+    double sets = names && handles ? 2 : 1;
+    double keys = o->overcommit * (double)memory_bytes / mean_bytes(o) / sets;
+
+    o->keys = keys < 1 ? 1 : keys > 1e9 ? 1000000000 : (uint64_t)keys;
 }

@@ -20,6 +20,7 @@
 #define FH_ASSERTS_MAX  16
 #define FH_PERCENTS_MAX 8
 #define FH_ROUNDS_MAX   99
+#define FH_WORKFILE_MAX 4096
 
 struct fh_sizes {
     uint32_t count;
@@ -27,6 +28,7 @@ struct fh_sizes {
     uint32_t weight[FH_SIZES_MAX]; /* any unit; the sum is `weights` */
     uint32_t weights;
     uint64_t bytes_max;
+    bool is_range; /* any size from bytes[0] to bytes_max */
 };
 
 struct fh_target {
@@ -37,11 +39,12 @@ struct fh_target {
 };
 
 struct fh_bench_options {
-    const char *workload; /* as written: a, b, c, raw-rw, or "mix" */
+    const char *workload; /* a name of presets.c, the path of a file, or "mix" */
     uint32_t mix[FH_OPS]; /* weights */
-    enum fh_dist dist;
-    double theta;
+    struct fh_dist_shape shape;
     uint64_t keys, seed, touch_bytes; /* touch 0 = whole objects */
+    uint32_t scan_max;
+    double overcommit;  /* times the server's memory, instead of `keys`; 0 = keys counts */
     uint64_t fill_rate; /* objects per second before the run; 0 = as fast as it goes */
     struct fh_sizes sizes;
     uint32_t clients, threads, pipeline;
@@ -49,18 +52,24 @@ struct fh_bench_options {
     uint64_t duration_ns, warmup_ns, requests; /* requests 0 = by time */
     double rate;                               /* total; 0 = closed loop */
     bool poisson, verify, quiet, server_stats, keep;
-    const char *json_path;
+    uint64_t gap_ns;      /* between filling and measuring */
+    const char *gap_file; /* the same: until it exists; or NULL */
+    const char *json_path, *csv_path, *hgrm_prefix, *hlog_path; /* NULL: not written */
     double percents[FH_PERCENTS_MAX];
     uint32_t percent_count;
     struct fh_gate gates[FH_ASSERTS_MAX];
     uint32_t gate_count;
     struct fh_target targets[FH_TARGETS_MAX];
     uint32_t target_count;
-    fh_options client; /* TLS and timeouts of farheap targets */
+    fh_options client;              /* TLS and timeouts of farheap targets */
+    char workfile[FH_WORKFILE_MAX]; /* the text of `-w FILE` */
 };
 
 /* 0, FH_OPTIONS_DONE, or the exit code 2. Resets getopt. */
 int fh_bench_options_parse(struct fh_bench_options *, int argc, char **argv);
+
+/* What the options come to once the memory of the server is known; a whole number of keys. */
+void fh_bench_options_overcommit(struct fh_bench_options *, uint64_t memory_bytes);
 
 /* The size of an object, the same in every run with this seed. */
 uint64_t fh_sizes_of(const struct fh_sizes *, uint64_t object, uint64_t seed);

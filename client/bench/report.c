@@ -34,6 +34,11 @@ static void print_sizes(const struct fh_sizes *s, FILE *out)
 {
     char text[FH_UNITS_TEXT];
 
+    if (s->is_range) {
+        fprintf(out, "%s to ", fh_units_show_size(text, s->bytes[0]));
+        fputs(fh_units_show_size(text, s->bytes_max), out);
+        return;
+    }
     for (uint32_t i = 0; i < s->count; i++) {
         fprintf(out, "%s%s", i > 0 ? ", " : "", fh_units_show_size(text, s->bytes[i]));
         if (s->count > 1)
@@ -43,14 +48,15 @@ static void print_sizes(const struct fh_sizes *s, FILE *out)
 
 static void print_workload(const struct fh_bench_options *o, FILE *out)
 {
-    static const char *const dists[] = {"uniform", "zipf", "seq"};
     char text[FH_UNITS_TEXT];
 
     fprintf(out, "farheap bench %s   workload %s (", FARHEAP_VERSION, o->workload);
     print_mix(o, out);
-    fprintf(out, ", %s", dists[o->dist]);
-    if (o->dist == FH_DIST_ZIPF)
-        fprintf(out, " %g", o->theta);
+    fprintf(out, ", %s", fh_dist_name(o->shape.dist));
+    if (o->shape.theta > 0)
+        fprintf(out, " %g", o->shape.theta);
+    if (o->shape.dist == FH_DIST_HOTSPOT)
+        fprintf(out, " %g:%g", o->shape.hot_keys, o->shape.hot_draws);
     fprintf(out, ")   %s keys x ", fh_units_show_count(text, o->keys));
     print_sizes(&o->sizes, out);
     if (o->touch_bytes > 0)

@@ -18,7 +18,6 @@ static json_t *whole(uint64_t value)
 
 static json_t *json_options(const struct fh_bench_options *o)
 {
-    static const char *const dists[] = {"uniform", "zipf", "seq"};
     json_t *mix = json_object();
     json_t *sizes = json_array();
     json_t *doc = json_object();
@@ -31,9 +30,13 @@ static json_t *json_options(const struct fh_bench_options *o)
                                                "weight", (json_int_t)o->sizes.weight[i]));
     json_object_set_new(doc, "workload", json_string(o->workload));
     json_object_set_new(doc, "mix", mix);
-    json_object_set_new(doc, "dist", json_string(dists[o->dist]));
-    if (o->dist == FH_DIST_ZIPF)
-        json_object_set_new(doc, "theta", json_real(o->theta));
+    json_object_set_new(doc, "dist", json_string(fh_dist_name(o->shape.dist)));
+    if (o->shape.theta > 0)
+        json_object_set_new(doc, "theta", json_real(o->shape.theta));
+    if (o->shape.dist == FH_DIST_HOTSPOT)
+        json_object_set_new(doc, "hot", json_pack("[ff]", o->shape.hot_keys, o->shape.hot_draws));
+    if (o->sizes.is_range)
+        json_object_set_new(doc, "bytes_max", whole(o->sizes.bytes_max));
     json_object_set_new(doc, "keys", whole(o->keys));
     json_object_set_new(doc, "sizes", sizes);
     json_object_set_new(doc, "touch_bytes", whole(o->touch_bytes));
@@ -92,10 +95,18 @@ static json_t *json_seconds(const struct fh_tally *t)
 {
     json_t *rows = json_array();
 
-    for (uint32_t i = 0; i < t->seconds; i++)
-        json_array_append_new(rows, json_pack("{sIsIsI}", "second", (json_int_t)i, "ops",
-                                              (json_int_t)t->ok_in[i], "failed",
-                                              (json_int_t)t->failed_in[i]));
+    for (uint32_t i = 0; i < t->seconds; i++) {
+        const struct fh_tally_second *s = &t->second[i];
+        json_t *row = json_pack("{sIsIsI}", "second", (json_int_t)i, "ops", (json_int_t)s->ok,
+                                "failed", (json_int_t)s->failed);
+
+        if (s->strip != NULL)
+            json_object_update_new(
+                row, json_pack("{sIsIsI}", "p50_ns", (json_int_t)fh_strip_percentile(s->strip, 50),
+                               "p99_ns", (json_int_t)fh_strip_percentile(s->strip, 99), "max_ns",
+                               (json_int_t)s->strip->max_ns));
+        json_array_append_new(rows, row);
+    }
     return rows;
 }
 

@@ -310,10 +310,14 @@ static int side_verdict(const struct fh_side *s)
         return 0;
     fprintf(stderr,
             "farheap: bench: %s: verify: object %llu, page %llu: %s: expected %llu..%llu, found "
-            "%llu\n",
+            "%llu",
             s->target->label, (unsigned long long)f->object, (unsigned long long)f->page, f->what,
             (unsigned long long)f->expected_min, (unsigned long long)f->expected_max,
             (unsigned long long)f->found);
+    if (f->located)
+        fprintf(stderr, "; the first wrong byte is %llu: 0x%02x, should be 0x%02x",
+                (unsigned long long)f->byte, f->byte_found, f->byte_expected);
+    fputc('\n', stderr);
     return 7;
 }
 
@@ -359,6 +363,28 @@ static int run_rounds(struct fh_run *run)
     return rc;
 }
 
+/* True: interrupted. */
+static bool run_gap_tick(void)
+{
+    const struct timespec tick = {.tv_nsec = 50000000};
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    return sigtimedwait(&signals, NULL, &tick) > 0;
+}
+
+static void run_gap(struct fh_run *run)
+{
+    const struct fh_bench_options *o = run->o;
+    uint64_t end = fh_proc_now() + o->gap_ns;
+
+    while (!run->interrupted &&
+           (o->gap_file != NULL ? access(o->gap_file, F_OK) != 0 : fh_proc_now() < end))
+        run->interrupted = run_gap_tick();
+}
+
 int fh_run_all(struct fh_run *run, const struct fh_bench_options *o)
 {
     int rc = 0;
@@ -370,6 +396,8 @@ int fh_run_all(struct fh_run *run, const struct fh_bench_options *o)
         rc = side_open(run, &run->sides[i], &o->targets[i]);
     for (uint32_t i = 0; i < run->side_count && rc == 0; i++)
         rc = side_fill(run, &run->sides[i]);
+    if (rc == 0)
+        run_gap(run);
     if (rc == 0)
         rc = run_rounds(run);
     for (uint32_t i = 0; i < run->side_count; i++)

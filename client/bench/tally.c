@@ -13,6 +13,7 @@
 #include "client/bench/tally.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 int fh_tally_init(struct fh_tally *t, bool open_loop)
@@ -38,6 +39,9 @@ void fh_tally_fini(struct fh_tally *t)
         fh_hist_fini(&t->ops[op].service);
     }
     fh_hist_fini(&t->lag);
+    for (uint32_t i = 0; i < t->seconds; i++)
+        free(t->second[i].strip);
+    t->seconds = 0;
 }
 
 static void tally_merge_op(struct fh_tally_op *into, const struct fh_tally_op *from)
@@ -51,6 +55,21 @@ static void tally_merge_op(struct fh_tally_op *into, const struct fh_tally_op *f
         into->failed_max_ns = from->failed_max_ns;
 }
 
+static struct fh_strip *second_strip(struct fh_tally_second *s)
+{
+    if (s->strip == NULL)
+        s->strip = calloc(1, sizeof(*s->strip));
+    return s->strip;
+}
+
+static void tally_merge_second(struct fh_tally_second *into, const struct fh_tally_second *from)
+{
+    into->ok += from->ok;
+    into->failed += from->failed;
+    if (from->strip != NULL && second_strip(into) != NULL)
+        fh_strip_merge(into->strip, from->strip);
+}
+
 void fh_tally_merge(struct fh_tally *into, const struct fh_tally *from)
 {
     for (int op = 0; op < FH_OPS; op++)
@@ -62,17 +81,15 @@ void fh_tally_merge(struct fh_tally *into, const struct fh_tally *from)
     into->sent += from->sent;
     into->all += from->all;
     into->cpu_ns += from->cpu_ns;
-    for (uint32_t i = 0; i < from->seconds; i++) {
-        into->ok_in[i] += from->ok_in[i];
-        into->failed_in[i] += from->failed_in[i];
-    }
     if (from->seconds > into->seconds)
         into->seconds = from->seconds;
+    for (uint32_t i = 0; i < from->seconds; i++)
+        tally_merge_second(&into->second[i], &from->second[i]);
 }
 
 static void tally_add_failed(struct fh_tally *t, const struct fh_request *r, uint64_t took)
 {
-    struct fh_tally_op *o = &t->ops[r->op];
+    struct fh_tally_op *o = &t->ops[r->row];
 
     o->failed++;
     o->failed_sum_ns += (double)took;
@@ -86,19 +103,22 @@ static void tally_add_failed(struct fh_tally *t, const struct fh_request *r, uin
 
 void fh_tally_add(struct fh_tally *t, const struct fh_request *r, uint64_t now_ns, uint64_t second)
 {
-    struct fh_tally_op *o = &t->ops[r->op];
+    struct fh_tally_op *o = &t->ops[r->row];
     uint32_t row = second < FH_TALLY_SECONDS ? (uint32_t)second : FH_TALLY_SECONDS - 1;
+    struct fh_tally_second *s = &t->second[row];
 
     if (row >= t->seconds)
         t->seconds = row + 1;
     if (o->service.counts != NULL)
         fh_hist_record(&t->lag, r->sent_ns - r->due_ns);
     if (r->status != FH_OK) {
-        t->failed_in[row]++;
+        s->failed++;
         tally_add_failed(t, r, now_ns - r->due_ns);
         return;
     }
-    t->ok_in[row]++;
+    s->ok++;
+    if (second_strip(s) != NULL)
+        fh_strip_record(s->strip, now_ns - r->due_ns);
     fh_hist_record(&o->latency, now_ns - r->due_ns);
     if (o->service.counts != NULL)
         fh_hist_record(&o->service, now_ns - r->sent_ns);

@@ -11,6 +11,7 @@
 
 #include "client/bench/driver.h"
 #include "client/bench/hist.h"
+#include "client/bench/strip.h"
 
 #define FH_TALLY_SECONDS  3600 /* rows kept; later seconds are added to the last one */
 #define FH_TALLY_STATUSES 103
@@ -23,6 +24,12 @@ struct fh_tally_op {
     double failed_sum_ns;
 };
 
+/* What one second of the measured time brought. */
+struct fh_tally_second {
+    uint32_t ok, failed;
+    struct fh_strip *strip; /* of what succeeded; NULL: nothing, or no memory for it */
+};
+
 struct fh_tally {
     struct fh_tally_op ops[FH_OPS];
     struct fh_hist lag;                 /* due to sent; open loop only */
@@ -33,7 +40,7 @@ struct fh_tally {
     uint64_t elapsed_ns;                /* until the last reply */
     uint64_t cpu_ns;                    /* the server's, for `all`; 0 = not known */
     uint32_t seconds;                   /* rows in use */
-    uint32_t ok_in[FH_TALLY_SECONDS], failed_in[FH_TALLY_SECONDS];
+    struct fh_tally_second second[FH_TALLY_SECONDS];
 };
 
 int fh_tally_init(struct fh_tally *, bool open_loop);

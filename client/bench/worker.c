@@ -22,17 +22,27 @@ static const uint64_t SWEEP_NS = 100000000; /* how often quiet clients are looke
 static const uint64_t REST_NS = 10000000;   /* before a broken connection is used again */
 static const uint64_t DRAIN_NS = UINT64_C(60000000000); /* the longest wait for the last replies */
 
+/* Of what a request reads and writes, with all its parts. */
+static size_t request_room(const struct fh_bench_options *o)
+{
+    return o->sizes.bytes_max * (o->mix[FH_OP_SCAN] > 0 ? o->scan_max : 1);
+}
+
 static fh_status client_open(struct fh_worker *k, struct fh_bench_client *c,
                              const struct fh_target *t, uint8_t *rooms, size_t room)
 {
     uint32_t deep = k->o->pipeline;
+    uint32_t parts = k->o->mix[FH_OP_SCAN] > 0 ? k->o->scan_max : 0;
 
     c->slots = calloc(deep, sizeof(*c->slots));
     c->idle = calloc(deep, sizeof(struct fh_request *));
-    if (c->slots == NULL || c->idle == NULL)
+    if (parts > 0)
+        c->parts = calloc((size_t)deep * parts, sizeof(*c->parts));
+    if (c->slots == NULL || c->idle == NULL || (parts > 0 && c->parts == NULL))
         return FH_NO_MEMORY;
     for (uint32_t i = 0; i < deep; i++) {
         c->slots[i].room = rooms + i * room;
+        c->slots[i].parts = parts > 0 ? c->parts + (size_t)i * parts : NULL;
         c->idle[c->idle_count++] = &c->slots[i];
     }
     return k->class->open(t->address, &k->o->client, &c->driver, k->why);
@@ -45,7 +55,7 @@ static fh_status worker_alloc(struct fh_worker *k)
 
     k->clients = calloc(k->client_count, sizeof(*k->clients));
     k->fds = calloc((size_t)k->client_count * FH_DRIVER_FDS, sizeof(*k->fds));
-    k->rooms = malloc(rooms * k->o->sizes.bytes_max);
+    k->rooms = malloc(rooms * (k->o->verify ? request_room(k->o) : k->o->sizes.bytes_max));
     if (k->clients == NULL || k->fds == NULL || k->rooms == NULL)
         return FH_NO_MEMORY;
     return fh_draw_open(&k->draw, k->client_count * k->o->pipeline) == 0 ? FH_OK : FH_NO_MEMORY;
@@ -54,7 +64,7 @@ static fh_status worker_alloc(struct fh_worker *k)
 fh_status fh_worker_open(struct fh_worker *k, const struct fh_bench_options *o,
                          const struct fh_target *t, struct fh_workload *w, uint32_t index)
 {
-    size_t room = o->verify ? o->sizes.bytes_max : 0;
+    size_t room = o->verify ? request_room(o) : 0;
     fh_status status;
 
     memset(k, 0, sizeof(*k));
@@ -77,6 +87,7 @@ void fh_worker_close(struct fh_worker *k)
             k->class->close(k->clients[i].driver);
         free(k->clients[i].slots);
         free(k->clients[i].idle);
+        free(k->clients[i].parts);
     }
     fh_draw_close(&k->draw);
     free(k->clients);
@@ -108,6 +119,17 @@ static bool worker_take_counted(struct fh_worker *k, struct fh_request *r, uint6
     return !k->ended;
 }
 
+static void client_submit(struct fh_worker *k, struct fh_bench_client *c, struct fh_request *r)
+{
+    c->unsent = true;
+    if (r->row != FH_OP_SCAN) {
+        k->class->submit(c->driver, r);
+        return;
+    }
+    for (uint32_t i = 0; i < r->part_count; i++)
+        k->class->submit(c->driver, &r->parts[i]);
+}
+
 /* Takes an idle request of this client and submits it; false if there is nothing to send now. */
 static bool client_send(struct fh_worker *k, struct fh_bench_client *c, uint64_t due, uint64_t now)
 {
@@ -123,9 +145,8 @@ static bool client_send(struct fh_worker *k, struct fh_bench_client *c, uint64_t
     r->due_ns = due;
     r->sent_ns = now;
     c->idle_count--;
-    c->unsent = true;
     k->in_flight++;
-    k->class->submit(c->driver, r);
+    client_submit(k, c, r);
     return true;
 }
 
@@ -237,7 +258,15 @@ static void client_collect(struct fh_worker *k, struct fh_bench_client *c)
     uint64_t count = 0;
 
     while ((r = k->class->next(c->driver)) != NULL) {
-        fh_workload_done(k->w, &k->draw, k->stint.phase, r);
+        if (fh_workload_done(k->w, &k->draw, k->stint.phase, r)) {
+            client_submit(k, c, r);
+            continue;
+        }
+        if (r->whole != NULL) {
+            r = r->whole;
+            if (r->parts_left > 0)
+                continue;
+        }
         if (r->status == FH_CONNECTION)
             c->rest_until = now + REST_NS;
         else if (k->stint.phase < FH_PHASE_RUN && k->o->fill_rate > 0)

@@ -17,6 +17,7 @@ struct fh_bench_client {
     struct fh_driver *driver;
     struct fh_request *slots; /* as many as the pipeline is deep */
     struct fh_request **idle; /* those not in flight */
+    struct fh_request *parts; /* of the slots' scans, or NULL */
     uint32_t idle_count;
     uint64_t rest_until; /* after a broken connection, or when a fill has a rate */
     bool unsent;         /* something was submitted since the last flush */

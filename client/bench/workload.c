@@ -6,7 +6,10 @@
  * that are in flight together in any order. So a read that was sent when `stored` was s and
  * answered when `issued` is i must show one version of s .. i.
  *
- *   version[object]   issued << 32 | stored        names at object, handles at keys + object
+ *   version[object]   issued << 32 | stored        names at object, handles behind all names
+ *
+ * Some rows of the report are more than one request. RMW and FAULT take their steps one after the
+ * other in one struct; a SCAN has a struct for each of its gets, and all are in flight at once.
  *
  * Invariants
  *   [I1] stored <= issued <= stored + 1
@@ -32,7 +35,10 @@ static const uint64_t HANDLE_OBJECT = UINT64_C(1) << 63;
 
 bool fh_workload_uses_names(const struct fh_workload *w)
 {
-    return w->o->mix[FH_OP_GET] + w->o->mix[FH_OP_PUT] > 0;
+    const uint32_t *mix = w->o->mix;
+
+    return mix[FH_OP_GET] + mix[FH_OP_PUT] + mix[FH_OP_INSERT] + mix[FH_OP_SCAN] + mix[FH_OP_RMW] >
+           0;
 }
 
 bool fh_workload_uses_handles(const struct fh_workload *w)
@@ -43,8 +49,11 @@ bool fh_workload_uses_handles(const struct fh_workload *w)
 static bool workload_alloc(struct fh_workload *w)
 {
     const struct fh_bench_options *o = w->o;
+    uint64_t names = o->mix[FH_OP_INSERT] > 0 ? o->keys * 2 : o->keys;
 
-    if (o->verify && (w->version = calloc(o->keys * 2, sizeof(*w->version))) == NULL)
+    if (fh_newest_init(&w->newest, o->keys, names) != 0)
+        return false;
+    if (o->verify && (w->version = calloc(names + o->keys, sizeof(*w->version))) == NULL)
         return false;
     if (fh_workload_uses_handles(w) && (w->handle = calloc(o->keys, sizeof(*w->handle))) == NULL)
         return false;
@@ -60,7 +69,7 @@ int fh_workload_init(struct fh_workload *w, const struct fh_bench_options *o)
     w->o = o;
     for (int op = 0; op < FH_OPS; op++)
         w->mix_sum += o->mix[op];
-    fh_keys_init(&w->keys, o->dist, o->keys, o->theta, o->seed);
+    fh_keys_init(&w->keys, &o->shape, o->keys, o->seed);
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t seed = (uint64_t)now.tv_sec << 20 ^ (uint64_t)now.tv_nsec << 8 ^ (uint64_t)getpid();
     w->seed_name = fh_random_next(&(struct fh_random){seed}) >> (64 - SEED_NAME_BITS);
@@ -78,6 +87,7 @@ int fh_workload_init(struct fh_workload *w, const struct fh_bench_options *o)
 
 void fh_workload_fini(struct fh_workload *w)
 {
+    fh_newest_fini(&w->newest);
     free((void *)w->version);
     free(w->handle);
     free(w->noise);
@@ -120,7 +130,7 @@ static bool op_stores(enum fh_op op)
 
 static _Atomic uint64_t *workload_cell(struct fh_workload *w, const struct fh_request *r)
 {
-    return &w->version[op_is_by_name(r->op) ? r->object : w->o->keys + r->object];
+    return &w->version[op_is_by_name(r->op) ? r->object : w->newest.capacity + r->object];
 }
 
 /* Takes the right to write the object, if it is free, and the version to write. */
@@ -171,7 +181,7 @@ static void request_span(const struct fh_workload *w, struct fh_draw *d, struct 
     uint64_t parts;
 
     r->size = r->object_bytes;
-    if ((r->op != FH_OP_GET && r->op != FH_OP_READ) || touch == 0 || touch >= r->object_bytes)
+    if ((r->row != FH_OP_GET && r->row != FH_OP_READ) || touch == 0 || touch >= r->object_bytes)
         return;
     parts = r->object_bytes / touch;
     r->offset = fh_random_below(&d->random, parts) * touch;
@@ -181,12 +191,15 @@ static void request_span(const struct fh_workload *w, struct fh_draw *d, struct 
 /* The claim of an object to store, at or after the chosen one. */
 static bool request_claim(struct fh_workload *w, struct fh_request *r)
 {
+    /* A put must not lead to what is not inserted yet; an insert may. */
+    uint64_t objects = r->row == FH_OP_INSERT ? w->newest.capacity : w->o->keys;
+
     if (w->version == NULL)
         return true;
     for (int i = 0; i < PROBES; i++) {
         if (workload_claim(w, r))
             return true;
-        r->object = (r->object + 1) % w->o->keys;
+        r->object = (r->object + 1) % objects;
     }
     return false;
 }
@@ -212,8 +225,7 @@ static enum fh_next request_make(struct fh_workload *w, struct fh_draw *d, struc
     r->offset = 0;
     r->got = 0;
     r->buf = r->room;
-    r->claimed = false;
-    if (op_stores(r->op) && !request_claim(w, r))
+    if (op_stores(r->op) && !r->claimed && !request_claim(w, r))
         return FH_NEXT_WAIT;
     r->object_bytes = fh_sizes_of(&w->o->sizes, r->object, w->o->seed);
     if (op_is_by_name(r->op))
@@ -243,27 +255,92 @@ static enum fh_op draw_op(const struct fh_workload *w, struct fh_draw *d)
 /* ALLOC and FREE keep within the pool: an empty one cannot give, a full one cannot take. */
 static void request_pool(struct fh_workload *w, struct fh_draw *d, struct fh_request *r)
 {
+    r->op = r->row;
     if (r->op == FH_OP_FREE && d->pooled == 0)
         r->op = FH_OP_ALLOC;
     if (r->op == FH_OP_ALLOC && d->pooled >= FH_DRAW_POOL)
         r->op = FH_OP_FREE;
-    r->claimed = false;
+    r->row = r->op;
     r->got = 0;
     r->object_bytes = r->size = fh_sizes_of(&w->o->sizes, fh_random_next(&d->random), w->o->seed);
     if (r->op == FH_OP_FREE)
         r->handle = d->pool[--d->pooled];
 }
 
+static uint64_t request_choose(struct fh_workload *w, struct fh_draw *d, bool by_name)
+{
+    uint64_t key = fh_keys_next(&w->keys, &d->random, d->turn++);
+
+    if (w->keys.shape.dist != FH_DIST_LATEST)
+        return key;
+    return by_name ? fh_newest_of_age(&w->newest, key) : w->o->keys - 1 - key;
+}
+
+/* The objects in a row from the chosen one on, as far as there are any. */
+static enum fh_next request_scan(struct fh_workload *w, struct fh_draw *d, struct fh_request *r)
+{
+    uint64_t left = fh_newest_count(&w->newest) - r->object;
+    uint64_t count = 1 + fh_random_below(&d->random, w->o->scan_max);
+
+    r->status = FH_OK;
+    r->got = 0;
+    r->part_count = r->parts_left = (uint32_t)(count < left ? count : left);
+    for (uint32_t i = 0; i < r->part_count; i++) {
+        struct fh_request *part = &r->parts[i];
+
+        *part = (struct fh_request){.op = FH_OP_GET, .row = FH_OP_SCAN, .whole = r};
+        part->object = r->object + i;
+        part->room = r->room + (w->o->verify ? i * w->o->sizes.bytes_max : 0);
+        (void)request_make(w, d, part); /* a get never waits */
+    }
+    return FH_NEXT_READY;
+}
+
+/* With --verify the object is claimed before it is read, so that what is read is known. */
+static enum fh_next request_rmw(struct fh_workload *w, struct fh_draw *d, struct fh_request *r)
+{
+    r->op = FH_OP_GET;
+    if (!request_claim(w, r))
+        return FH_NEXT_WAIT;
+    return request_make(w, d, r);
+}
+
+static enum fh_next request_insert(struct fh_workload *w, struct fh_draw *d, struct fh_request *r)
+{
+    r->op = FH_OP_PUT;
+    r->object = fh_newest_take(&w->newest);
+    return request_make(w, d, r);
+}
+
+static enum fh_next request_fault(struct fh_workload *w, struct fh_draw *d, struct fh_request *r)
+{
+    r->op = FH_OP_ALLOC;
+    r->object_bytes = r->size = fh_sizes_of(&w->o->sizes, fh_random_next(&d->random), w->o->seed);
+    return FH_NEXT_READY;
+}
+
 static enum fh_next workload_next_run(struct fh_workload *w, struct fh_draw *d,
                                       struct fh_request *r)
 {
-    r->op = draw_op(w, d);
-    if (r->op == FH_OP_ALLOC || r->op == FH_OP_FREE) {
+    r->row = draw_op(w, d);
+    r->step = 0;
+    switch (r->row) {
+    case FH_OP_ALLOC:
+    case FH_OP_FREE:
         request_pool(w, d, r);
         return FH_NEXT_READY;
+    case FH_OP_FAULT:
+        return request_fault(w, d, r);
+    case FH_OP_INSERT:
+        return request_insert(w, d, r);
+    default:
+        break;
     }
-    r->object = fh_keys_next(&w->keys, &d->random, d->turn++);
-    return request_make(w, d, r);
+    r->op = r->row;
+    r->object = request_choose(w, d, !(r->row == FH_OP_READ || r->row == FH_OP_WRITE));
+    if (r->row == FH_OP_SCAN)
+        return request_scan(w, d, r);
+    return r->row == FH_OP_RMW ? request_rmw(w, d, r) : request_make(w, d, r);
 }
 
 /* What FREE did not take back during the run. */
@@ -271,9 +348,15 @@ static enum fh_next workload_next_pooled(struct fh_draw *d, struct fh_request *r
 {
     if (d->pooled == 0)
         return FH_NEXT_END;
-    r->op = FH_OP_FREE;
+    r->op = r->row = FH_OP_FREE;
     r->handle = d->pool[--d->pooled];
     return FH_NEXT_READY;
+}
+
+/* How many objects a phase goes through. */
+static uint64_t phase_objects(const struct fh_workload *w, enum fh_phase phase)
+{
+    return phase == FH_PHASE_CLEAN_NAMES ? fh_newest_made(&w->newest) : w->o->keys;
 }
 
 enum fh_next fh_workload_next(struct fh_workload *w, struct fh_draw *d, enum fh_phase phase,
@@ -282,13 +365,14 @@ enum fh_next fh_workload_next(struct fh_workload *w, struct fh_draw *d, enum fh_
     static const enum fh_op ops[] = {FH_OP_PUT, FH_OP_ALLOC,  FH_OP_WRITE,
                                      FH_OPS,    FH_OP_DELETE, FH_OP_FREE};
 
+    r->claimed = false;
     if (phase == FH_PHASE_RUN)
         return workload_next_run(w, d, r);
-    r->op = ops[phase];
+    r->op = r->row = ops[phase];
     if (phase == FH_PHASE_CLEAN_FREE && w->handle == NULL)
         return workload_next_pooled(d, r);
     r->object = atomic_fetch_add(&w->cursor, 1);
-    if (r->object >= w->o->keys)
+    if (r->object >= phase_objects(w, phase))
         return phase == FH_PHASE_CLEAN_FREE ? workload_next_pooled(d, r) : FH_NEXT_END;
     return request_make(w, d, r);
 }
@@ -312,7 +396,9 @@ static void workload_check(struct fh_workload *w, struct fh_request *r)
                                   .version_min = r->version_min};
     struct fh_verify_fault fault;
 
-    view.version_max = (uint32_t)(atomic_load(workload_cell(w, r)) >> 32);
+    /* What is claimed for this request's own put, which comes later, cannot be seen yet. */
+    view.version_max =
+        r->claimed ? r->version - 1 : (uint32_t)(atomic_load(workload_cell(w, r)) >> 32);
     if (!fh_verify_check(r->buf, r->got, &view, &fault))
         workload_fault(w, &fault);
 }
@@ -327,8 +413,71 @@ static void workload_done_read(struct fh_workload *w, struct fh_request *r)
         workload_check(w, r);
 }
 
-void fh_workload_done(struct fh_workload *w, struct fh_draw *d, enum fh_phase phase,
-                      struct fh_request *r)
+static void workload_done_store(struct fh_workload *w, struct fh_request *r)
+{
+    r->got = (size_t)r->size;
+    if (w->version != NULL)
+        workload_release(w, r);
+    if (r->row == FH_OP_INSERT && r->status == FH_OK)
+        fh_newest_settle(&w->newest, r->object);
+}
+
+static bool workload_done_rmw(struct fh_workload *w, struct fh_draw *d, struct fh_request *r)
+{
+    if (r->step == 1) {
+        workload_done_store(w, r);
+        r->got *= 2;
+        return false;
+    }
+    workload_done_read(w, r);
+    if (r->status != FH_OK) { /* the put was never sent */
+        if (r->claimed)
+            atomic_fetch_sub(workload_cell(w, r), UINT64_C(1) << 32);
+        r->claimed = false;
+        return false;
+    }
+    r->step = 1;
+    r->op = FH_OP_PUT;
+    (void)request_make(w, d, r); /* claimed, so it does not wait */
+    return true;
+}
+
+/* What was allocated is freed, also when the write failed; then its status is the outcome. */
+static bool workload_done_fault(struct fh_workload *w, struct fh_request *r)
+{
+    switch (r->op) {
+    case FH_OP_ALLOC:
+        if (r->status != FH_OK)
+            return false;
+        r->op = FH_OP_WRITE;
+        r->offset = 0;
+        request_body(w, r);
+        return true;
+    case FH_OP_WRITE:
+        r->earlier = r->status;
+        r->op = FH_OP_FREE;
+        return true;
+    default:
+        if (r->earlier != FH_OK)
+            r->status = r->earlier;
+        r->got = (size_t)r->object_bytes;
+        return false;
+    }
+}
+
+static void workload_done_part(struct fh_workload *w, struct fh_request *r)
+{
+    struct fh_request *whole = r->whole;
+
+    workload_done_read(w, r);
+    if (whole->status == FH_OK)
+        whole->status = r->status;
+    whole->got += r->got;
+    whole->parts_left--;
+}
+
+static void workload_done_one(struct fh_workload *w, struct fh_draw *d, enum fh_phase phase,
+                              struct fh_request *r)
 {
     switch (r->op) {
     case FH_OP_GET:
@@ -337,9 +486,7 @@ void fh_workload_done(struct fh_workload *w, struct fh_draw *d, enum fh_phase ph
         return;
     case FH_OP_PUT:
     case FH_OP_WRITE:
-        r->got = (size_t)r->size;
-        if (w->version != NULL)
-            workload_release(w, r);
+        workload_done_store(w, r);
         return;
     case FH_OP_ALLOC:
         if (r->status == FH_OK && phase == FH_PHASE_FILL_ALLOC)
@@ -347,9 +494,21 @@ void fh_workload_done(struct fh_workload *w, struct fh_draw *d, enum fh_phase ph
         else if (r->status == FH_OK)
             d->pool[d->pooled++] = r->handle;
         return;
-    case FH_OP_FREE:
-    case FH_OP_DELETE:
-    case FH_OPS:
+    default:
         return;
     }
+}
+
+bool fh_workload_done(struct fh_workload *w, struct fh_draw *d, enum fh_phase phase,
+                      struct fh_request *r)
+{
+    if (r->row == FH_OP_RMW)
+        return workload_done_rmw(w, d, r);
+    if (r->row == FH_OP_FAULT)
+        return workload_done_fault(w, r);
+    if (r->row == FH_OP_SCAN)
+        workload_done_part(w, r);
+    else
+        workload_done_one(w, d, phase, r);
+    return false;
 }

@@ -10,6 +10,7 @@
 #ifndef FH_CLIENT_BENCH_WORKLOAD_H
 #define FH_CLIENT_BENCH_WORKLOAD_H
 
+#include "client/bench/newest.h"
 #include "client/bench/options.h"
 #include "client/bench/verify.h"
 
@@ -39,6 +40,7 @@ struct fh_draw {
 struct fh_workload {
     const struct fh_bench_options *o;
     struct fh_keys keys;
+    struct fh_newest newest; /* named objects */
     uint32_t mix_sum;
     uint64_t seed_name;        /* in every name: runs do not meet */
     _Atomic uint64_t cursor;   /* the next object of a phase; requests taken, with -n */
@@ -66,7 +68,11 @@ bool fh_workload_uses_handles(const struct fh_workload *);
 enum fh_next fh_workload_next(struct fh_workload *, struct fh_draw *, enum fh_phase,
                               struct fh_request *);
 
-/* Takes note of a finished request; a success that is none (wrong size) becomes FH_PROTOCOL. */
-void fh_workload_done(struct fh_workload *, struct fh_draw *, enum fh_phase, struct fh_request *);
+/*
+ * Takes note of a finished request; a success that is none (wrong size) becomes FH_PROTOCOL. True:
+ * it goes on, *r is its next step and is to be submitted. A part is added to its whole, which is
+ * finished when no part is left.
+ */
+bool fh_workload_done(struct fh_workload *, struct fh_draw *, enum fh_phase, struct fh_request *);
 
 #endif

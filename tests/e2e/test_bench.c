@@ -35,7 +35,7 @@ TestSuite(bench, .init = setup, .fini = teardown, .timeout = 120);
 /* Starts `farheap bench -u URL line`; what it says goes to the file `said`. */
 static pid_t bench_start(const char *line)
 {
-    static char copy[512];
+    static char copy[1200];
     char *argv[48] = {FARHEAP_TOOL, "bench", "-u", url};
     int argc = 4;
     pid_t pid;
@@ -113,6 +113,71 @@ Test(bench, reads_and_writes_by_handle_are_right_while_most_of_them_are_in_swap)
 
     cr_assert_eq(rc, 0, "%d: %s", rc, what_it_said());
     cr_assert_gt(info_of("faults", "swap"), 100, "nothing was read from swap: not the test meant");
+}
+
+/* Objects of 1 to 9000 bytes, so that records, pages and tails of all kinds are checked. */
+Test(bench, inserts_scans_and_read_modify_writes_are_right_and_leave_nothing_behind)
+{
+    static const char *const workloads[] = {"d", "e", "f", "fault-storm"};
+    int64_t before = info_of("objects", "count");
+    char line[256];
+
+    for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++) {
+        snprintf(line, sizeof(line),
+                 "-w %s --verify --keys 300 --size-range 24-9000 --scan-max 20 -t 2 -c 4 -P 2 -n "
+                 "3000 --assert errors==0",
+                 workloads[i]);
+        int rc = bench(line);
+
+        cr_assert_eq(rc, 0, "%s: %d: %s", line, rc, what_it_said());
+        cr_assert_eq(info_of("objects", "count"), before, "%s", line);
+    }
+}
+
+Test(bench, overcommit_stores_more_than_the_memory_holds)
+{
+    int rc =
+        bench("-w cold-read --size 16KiB --overcommit 1.5 -n 2000 --verify --assert errors==0");
+
+    cr_assert_eq(rc, 0, "%d: %s", rc, what_it_said());
+    cr_assert_gt(info_of("faults", "swap"), 100, "nothing was read from swap: not the test meant");
+}
+
+static uint64_t lines_of(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    uint64_t lines = 0;
+
+    cr_assert_not_null(f, "%s", path);
+    for (int c; (c = fgetc(f)) != EOF;)
+        lines += c == '\n';
+    fclose(f);
+    return lines;
+}
+
+Test(bench, files_for_other_tools_are_written)
+{
+    char line[1024];
+    char path[SERVER_PATH_MAX + 64];
+
+    snprintf(line, sizeof(line),
+             "-w a --keys 50 --size 64 -n 2000 --csv %s/c --hgrm %s/h --hlog %s/l", server.folder,
+             server.folder, server.folder);
+    cr_assert_eq(bench(line), 0, "%s", what_it_said());
+    snprintf(path, sizeof(path), "%s/c", server.folder);
+    cr_assert_geq(lines_of(path), 2);
+    snprintf(path, sizeof(path), "%s/h.get.hgrm", server.folder);
+    cr_assert_gt(lines_of(path), 10);
+    snprintf(path, sizeof(path), "%s/h.put.hgrm", server.folder);
+    cr_assert_gt(lines_of(path), 10);
+    snprintf(path, sizeof(path), "%s/l", server.folder);
+    cr_assert_eq(lines_of(path), 5, "three lines before one for each operation");
+}
+
+Test(bench, a_file_that_cannot_be_written_is_named_and_exits_with_1)
+{
+    cr_assert_eq(bench("-w a --keys 50 --size 64 -n 100 --csv /nowhere/c"), 1);
+    cr_assert_not_null(strstr(what_it_said(), "/nowhere/c"));
 }
 
 Test(bench, a_run_leaves_nothing_behind)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct fh_bench_options o;
 
@@ -37,7 +38,7 @@ Test(options, nothing_given_is_workload_b_on_this_machine)
     cr_assert_eq(parse(""), 0);
     cr_assert_eq(o.mix[FH_OP_GET], 95);
     cr_assert_eq(o.mix[FH_OP_PUT], 5);
-    cr_assert_eq(o.dist, FH_DIST_ZIPF);
+    cr_assert_eq(o.shape.dist, FH_DIST_ZIPF);
     cr_assert_eq(o.sizes.bytes_max, 4096);
     cr_assert_eq(o.target_count, 1);
     cr_assert_str_eq(o.targets[0].address, "farheap://127.0.0.1:7420");
@@ -62,7 +63,7 @@ Test(options, every_option_arrives_where_it_is_used)
               "--cert crt --key k --sni name --insecure --assert rate"),
         0);
     cr_assert_eq(o.mix[FH_OP_PUT], 50);
-    cr_assert_float_eq(o.theta, 1.2, 1e-12);
+    cr_assert_float_eq(o.shape.theta, 1.2, 1e-12);
     cr_assert_eq(o.keys, 1000);
     cr_assert_eq(o.sizes.count, 3);
     cr_assert_eq(o.sizes.weights, 100);
@@ -84,6 +85,70 @@ Test(options, every_option_arrives_where_it_is_used)
     cr_assert_str_eq(o.client.server_name, "name");
     cr_assert_eq(o.client.insecure, 1);
     cr_assert_eq(o.gate_count, 1);
+}
+
+Test(options, every_named_workload_is_accepted)
+{
+    static const char *const names[] = {"a",           "b",           "c",         "d",
+                                        "e",           "f",           "raw-rw",    "mixed",
+                                        "alloc-churn", "fault-storm", "cold-read", "evict-thrash",
+                                        "pipeline"};
+    char line[64];
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(line, sizeof(line), "-w %s", names[i]);
+        cr_expect_eq(parse(line), 0, "%s", line);
+        cr_expect_str_eq(o.workload, names[i]);
+    }
+}
+
+Test(options, what_is_given_beats_the_workload_wherever_it_stands)
+{
+    cr_assert_eq(parse("--size 128 --dist seq -w cold-read --keys 7"), 0);
+    cr_assert_eq(o.mix[FH_OP_READ], 100);
+    cr_assert_eq(o.shape.dist, FH_DIST_SEQ);
+    cr_assert_eq(o.sizes.bytes_max, 128);
+    cr_assert_eq(o.keys, 7);
+    cr_assert_float_eq(o.overcommit, 0, 0);
+}
+
+Test(options, overcommit_makes_as_many_objects_as_that_takes)
+{
+    cr_assert_eq(parse("-w evict-thrash"), 0);
+    fh_bench_options_overcommit(&o, 1 << 20);
+    cr_assert_eq(o.keys, 512);
+    cr_assert_eq(parse("--overcommit 1.5 --mix get=1,read=1 --size 1KiB"), 0);
+    fh_bench_options_overcommit(&o, 1 << 20);
+    cr_assert_eq(o.keys, 768);
+}
+
+Test(options, a_workload_may_be_a_file_and_the_command_line_beats_it)
+{
+    char path[] = "/tmp/farheap-workload-XXXXXX";
+    int fd = mkstemp(path);
+    char line[128];
+
+    dprintf(fd, "# a comment\n\nmix get=3,rmw=1\n  keys 77\nverify\nsize-range 100-200\r\n");
+    snprintf(line, sizeof(line), "--keys 5 -w %s", path);
+    cr_expect_eq(parse(line), 0);
+    cr_expect_eq(o.mix[FH_OP_RMW], 1);
+    cr_expect_eq(o.keys, 5);
+    cr_expect(o.verify && o.sizes.is_range);
+    cr_expect_eq(o.sizes.bytes_max, 200);
+    dprintf(fd, "nonsense 5\n");
+    cr_expect_eq(parse(line), 2);
+    close(fd);
+    unlink(path);
+}
+
+Test(options, a_gap_sleeps_or_waits_for_a_file)
+{
+    cr_assert_eq(parse("--phase-gap sleep:2s"), 0);
+    cr_assert_eq(o.gap_ns, UINT64_C(2000000000));
+    cr_assert_eq(parse("--phase-gap file:/x"), 0);
+    cr_assert_str_eq(o.gap_file, "/x");
+    cr_assert_eq(parse("--phase-gap none"), 0);
+    cr_assert(o.gap_ns == 0 && o.gap_file == NULL);
 }
 
 Test(options, a_mix_replaces_the_workload)
@@ -119,7 +184,7 @@ Test(options, help_is_not_an_error)
 }
 
 static const char *const refused[] = {
-    "-w d",
+    "-w z",
     "-w",
     "--bogus",
     "word",
@@ -130,6 +195,16 @@ static const char *const refused[] = {
     "--dist zipf:0",
     "--dist zipf:x",
     "--dist other",
+    "--dist hotspot:0.2",
+    "--dist hotspot:2:0.5",
+    "--dist latest:",
+    "--size-range 5-4",
+    "--size-range 5",
+    "--overcommit x",
+    "--overcommit 2 --target redis=h:1",
+    "--scan-max 0",
+    "--phase-gap sleep",
+    "--mix rmw=1,scan=1,insert=1,fault=1 --target redis=h:1",
     "--keys 0",
     "--keys 1x",
     "--size 0",
@@ -263,6 +338,9 @@ Test(gate, holds_exactly_when_its_sentence_is_true)
     cr_expect(holds("errors==2", &t));
     cr_expect(holds("get.errors<3", &t));
     cr_expect(holds("put.errors==0", &t));
+    cr_expect(holds("p50<=501us", &t));
+    cr_expect(!holds("p50<500us", &t));
+    cr_expect(holds("ops>=1000", &t));
     fh_tally_fini(&t);
 }
 

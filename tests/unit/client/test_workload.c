@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const struct fh_dist_shape zipf = {.dist = FH_DIST_ZIPF, .theta = 0.99};
 static struct fh_bench_options options;
 static struct fh_workload work;
 static struct fh_draw draw;
@@ -26,7 +27,8 @@ Test(keys, zipf_ranks_come_as_often_as_the_law_says)
         struct fh_keys k;
         double sum = 0;
 
-        fh_keys_init(&k, FH_DIST_ZIPF, KEYS, thetas[t], 1);
+        fh_keys_init(&k, &(struct fh_dist_shape){.dist = FH_DIST_ZIPF, .theta = thetas[t]}, KEYS,
+                     1);
         for (int i = 0; i < DRAWS; i++)
             seen[fh_keys_zipf_rank(&k, &r)]++;
         for (int i = 0; i < KEYS; i++)
@@ -46,7 +48,7 @@ Test(keys, zipf_of_one_key_is_that_key)
     struct fh_random r = {5};
     struct fh_keys k;
 
-    fh_keys_init(&k, FH_DIST_ZIPF, 1, 0.99, 1);
+    fh_keys_init(&k, &zipf, 1, 1);
     for (int i = 0; i < 1000; i++)
         cr_assert_eq(fh_keys_next(&k, &r, 0), 0);
 }
@@ -57,7 +59,7 @@ Test(keys, zipf_of_a_billion_stays_in_range_and_favours_the_first)
     struct fh_keys k;
     uint64_t first = 0;
 
-    fh_keys_init(&k, FH_DIST_ZIPF, 1000000000, 0.99, 1);
+    fh_keys_init(&k, &zipf, 1000000000, 1);
     for (int i = 0; i < 100000; i++) {
         uint64_t rank = fh_keys_zipf_rank(&k, &r);
 
@@ -76,7 +78,7 @@ Test(keys, the_shuffle_is_one_to_one_for_any_count)
         bool *taken = calloc(counts[i], sizeof(*taken));
         struct fh_keys k;
 
-        fh_keys_init(&k, FH_DIST_ZIPF, counts[i], 0.99, 42 + i);
+        fh_keys_init(&k, &zipf, counts[i], 42 + i);
         for (uint64_t rank = 0; rank < counts[i]; rank++) {
             uint64_t key = fh_keys_shuffle(&k, rank);
 
@@ -95,7 +97,7 @@ Test(keys, uniform_keys_come_equally_often)
     struct fh_random r = {9};
     struct fh_keys k;
 
-    fh_keys_init(&k, FH_DIST_UNIFORM, KEYS, 0, 1);
+    fh_keys_init(&k, &(struct fh_dist_shape){.dist = FH_DIST_UNIFORM}, KEYS, 1);
     for (int i = 0; i < DRAWS; i++)
         seen[fh_keys_next(&k, &r, 0)]++;
     for (int i = 0; i < KEYS; i++)
@@ -107,7 +109,7 @@ Test(keys, keys_in_sequence_come_in_turn)
     struct fh_random r = {9};
     struct fh_keys k;
 
-    fh_keys_init(&k, FH_DIST_SEQ, 10, 0, 1);
+    fh_keys_init(&k, &(struct fh_dist_shape){.dist = FH_DIST_SEQ}, 10, 1);
     for (uint64_t i = 0; i < 30; i++)
         cr_assert_eq(fh_keys_next(&k, &r, i), i % 10);
 }
@@ -349,4 +351,181 @@ Test(workload, what_alloc_made_free_takes_back, .fini = stop)
     while (fh_workload_next(&work, &draw, FH_PHASE_CLEAN_FREE, &r) == FH_NEXT_READY)
         live--;
     cr_assert_eq(live, 0);
+}
+
+/* Takes the next request of the run and ends it as a server would. */
+static struct fh_request *step(struct fh_request *r)
+{
+    cr_assert_eq(fh_workload_next(&work, &draw, FH_PHASE_RUN, r), FH_NEXT_READY);
+    return r;
+}
+
+static bool done(struct fh_request *r, fh_status status)
+{
+    r->status = status;
+    r->got = (size_t)r->size;
+    return fh_workload_done(&work, &draw, FH_PHASE_RUN, r);
+}
+
+Test(keys, a_hot_part_gets_its_share_of_the_draws)
+{
+    enum { KEYS = 1000, DRAWS = 100000 };
+    struct fh_dist_shape shape = {.dist = FH_DIST_HOTSPOT, .hot_keys = 0.1, .hot_draws = 0.9};
+    uint32_t seen[KEYS] = {0};
+    uint32_t hot = 0;
+    struct fh_random r = {3};
+    struct fh_keys k;
+
+    fh_keys_init(&k, &shape, KEYS, 7);
+    for (int i = 0; i < DRAWS; i++)
+        seen[fh_keys_next(&k, &r, 0)]++;
+    for (uint64_t rank = 0; rank < 100; rank++)
+        hot += seen[fh_keys_shuffle(&k, rank)];
+    cr_assert_float_eq((double)hot / DRAWS, 0.9, 0.01);
+    for (int i = 0; i < KEYS; i++)
+        cr_assert_gt(seen[i], 0);
+}
+
+Test(workload, the_latest_are_asked_for_most_and_only_when_they_are_stored, .fini = stop)
+{
+    struct fh_request insert = {.room = room};
+    struct fh_request get = {.room = room};
+    uint32_t newest = 0;
+
+    start("-w d --keys 100 --size 64");
+    while (step(&insert)->row != FH_OP_INSERT)
+        ;
+    cr_assert_eq(insert.op, FH_OP_PUT);
+    cr_assert_eq(insert.object, 100);
+    for (int i = 0; i < 1000; i++)
+        if (step(&get)->row == FH_OP_GET)
+            cr_assert_lt(get.object, 100);
+    cr_assert(!done(&insert, FH_OK));
+    for (int i = 0; i < 1000; i++)
+        newest += step(&get)->row == FH_OP_GET && get.object == 100;
+    cr_assert_gt(newest, 100);
+}
+
+Test(workload, an_insert_that_failed_is_never_asked_for, .fini = stop)
+{
+    struct fh_request r = {.room = room};
+
+    start("-w d --keys 10 --size 64");
+    for (int i = 0; i < 1000; i++) {
+        step(&r);
+        if (r.row == FH_OP_GET)
+            cr_assert_lt(r.object, 10);
+        done(&r, r.row == FH_OP_INSERT ? FH_NO_SPACE : FH_OK);
+    }
+}
+
+Test(workload, a_scan_gets_objects_in_a_row_and_ends_with_the_last_of_them, .fini = stop)
+{
+    static struct fh_request parts[10];
+    struct fh_request r = {.room = room, .parts = parts};
+    bool seen[11] = {false};
+
+    start("--mix scan=1 --keys 50 --size 64 --scan-max 10 --dist uniform");
+    for (int i = 0; i < 2000; i++) {
+        step(&r);
+        cr_assert(r.part_count >= 1 && r.part_count <= 10);
+        seen[r.part_count] = true;
+        for (uint32_t n = 0; n < r.part_count; n++) {
+            cr_assert_eq(parts[n].object, r.object + n);
+            cr_assert_eq(parts[n].op, FH_OP_GET);
+            cr_assert_lt(parts[n].object, 50);
+            cr_assert_eq(r.parts_left, r.part_count - n);
+            done(&parts[n], n == 1 ? FH_BUSY : FH_OK);
+        }
+        cr_assert_eq(r.parts_left, 0);
+        cr_assert_eq(r.got, r.part_count * 64);
+        cr_assert_eq(r.status, r.part_count > 1 ? FH_BUSY : FH_OK);
+    }
+    for (int n = 1; n <= 10; n++)
+        cr_assert(seen[n], "no scan of %d", n);
+}
+
+Test(workload, a_read_modify_write_is_a_get_and_a_put_of_one_name, .fini = stop)
+{
+    struct fh_request r = {.room = room};
+    char name[FH_REQUEST_NAME];
+
+    start("--mix rmw=1 --keys 10 --size 64");
+    step(&r);
+    cr_assert_eq(r.op, FH_OP_GET);
+    strcpy(name, r.name);
+    cr_assert(done(&r, FH_OK));
+    cr_assert_eq(r.op, FH_OP_PUT);
+    cr_assert_str_eq(r.name, name);
+    cr_assert(!done(&r, FH_OK));
+    cr_assert_eq(r.got, 128);
+    step(&r);
+    cr_assert(!done(&r, FH_NOT_FOUND), "there is nothing to modify");
+}
+
+Test(workload, a_read_modify_write_must_see_the_version_before_its_own, .fini = stop)
+{
+    struct fh_request r = {.room = room};
+
+    start("--mix rmw=1 --keys 1 --size 64 --verify");
+    cr_assert_eq(fh_workload_next(&work, &draw, FH_PHASE_FILL_NAMES, &r), FH_NEXT_READY);
+    r.status = FH_OK;
+    fh_workload_done(&work, &draw, FH_PHASE_FILL_NAMES, &r);
+    step(&r);
+    fh_verify_fill(room, 64, 0, 1);
+    cr_assert(done(&r, FH_OK));
+    cr_assert_eq(r.version, 2);
+    cr_assert(!done(&r, FH_OK));
+    cr_assert(!atomic_load(&work.faulty));
+    step(&r);
+    fh_verify_fill(room, 64, 0, 3); /* its own put, which was not sent yet */
+    (void)done(&r, FH_OK);
+    cr_assert(atomic_load(&work.faulty));
+}
+
+Test(workload, a_failed_get_gives_back_the_right_to_write, .fini = stop)
+{
+    struct fh_request r = {.room = room};
+
+    start("--mix rmw=1 --keys 1 --size 64 --verify");
+    for (int i = 0; i < 3; i++) {
+        step(&r);
+        cr_assert_eq(r.version, 1);
+        cr_assert(!done(&r, FH_CONNECTION));
+    }
+}
+
+Test(workload, a_fault_allocates_writes_and_frees_whatever_became_of_the_write, .fini = stop)
+{
+    struct fh_request r = {.room = room};
+
+    start("-w fault-storm --size 4KiB");
+    for (int i = 0; i < 2; i++) {
+        step(&r);
+        cr_assert_eq(r.op, FH_OP_ALLOC);
+        cr_assert(done(&r, FH_OK));
+        cr_assert_eq(r.op, FH_OP_WRITE);
+        cr_assert(r.size == 4096 && r.offset == 0 && r.body != NULL);
+        cr_assert(done(&r, i == 0 ? FH_OK : FH_NO_SPACE));
+        cr_assert_eq(r.op, FH_OP_FREE);
+        cr_assert(!done(&r, FH_OK));
+        cr_assert_eq(r.status, i == 0 ? FH_OK : FH_NO_SPACE);
+    }
+    step(&r);
+    cr_assert(!done(&r, FH_NO_SPACE), "nothing was allocated");
+}
+
+Test(workload, sizes_of_a_range_reach_both_ends, .fini = stop)
+{
+    uint64_t least = UINT64_MAX;
+    uint64_t most = 0;
+
+    start("--size-range 10-20 --keys 10000");
+    for (uint64_t i = 0; i < 10000; i++) {
+        uint64_t bytes = fh_sizes_of(&options.sizes, i, 42);
+
+        least = bytes < least ? bytes : least;
+        most = bytes > most ? bytes : most;
+    }
+    cr_assert(least == 10 && most == 20);
 }
