@@ -5,7 +5,8 @@
  * means "nothing here".
  *
  * Invariants
- *   [I1] used_bytes is the sum of the sizes taken and not given back
+ *   [I1] used_bytes is the sum of the sizes taken and not given back, maps included; taken_bytes
+ *        is that sum without them
  */
 #include "mem.h"
 
@@ -22,11 +23,18 @@ static bool mem_may_fail(struct fh_mem *m)
     return planned;
 }
 
+/* More is taken by so many bytes, or less, modulo 2^64. */
+static void mem_count(struct fh_mem *m, uint64_t bytes)
+{
+    m->taken_bytes += bytes;
+    m->used_bytes += bytes;
+}
+
 void *fh_mem_take(struct fh_mem *m, size_t size)
 {
     void *p = mem_may_fail(m) ? NULL : calloc(1, size);
     if (p)
-        m->used_bytes += size;
+        mem_count(m, size);
     return p;
 }
 
@@ -34,7 +42,7 @@ void fh_mem_give(struct fh_mem *m, void *p, size_t size)
 {
     if (!p)
         return;
-    m->used_bytes -= size;
+    mem_count(m, 0 - (uint64_t)size);
     free(p);
 }
 
@@ -44,7 +52,7 @@ void *fh_mem_grow(struct fh_mem *m, void *p, size_t size, size_t new_size)
     if (!q)
         return NULL;
     memset((char *)q + size, 0, new_size - size);
-    m->used_bytes += new_size - size;
+    mem_count(m, new_size - size);
     return q;
 }
 

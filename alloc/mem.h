@@ -13,9 +13,10 @@
 #include <stdint.h>
 
 struct fh_mem {
-    uint64_t used_bytes; /* taken and not given back; of maps the whole, though they are touched
-                            lazily */
-    uint64_t calls;      /* requests so far, failed ones included */
+    uint64_t used_bytes;  /* taken and not given back; of maps the whole, though they are touched
+                             lazily */
+    uint64_t taken_bytes; /* of them, what is in no map: all of it is in use */
+    uint64_t calls;       /* requests so far, failed ones included */
     uint64_t
         fail_at; /* the request with this number fails (1 = the next of a fresh mem); 0 = none */
     bool fail_from_there_on; /* and all after it */

@@ -26,8 +26,10 @@ Test(mem, what_is_taken_is_zero_and_counted)
     cr_assert_not_null(p);
     cr_assert(is_zero(p, 1000));
     cr_assert_eq(mem.used_bytes, 1000);
+    cr_assert_eq(mem.taken_bytes, 1000);
     fh_mem_give(&mem, p, 1000);
     cr_assert_eq(mem.used_bytes, 0);
+    cr_assert_eq(mem.taken_bytes, 0);
     fh_mem_give(&mem, NULL, 5);
     cr_assert_eq(mem.used_bytes, 0);
 }
@@ -41,6 +43,7 @@ Test(mem, growing_keeps_the_old_part_and_zeroes_the_new)
     cr_assert_eq(p[99], 7);
     cr_assert(is_zero(p + 100, 4900));
     cr_assert_eq(mem.used_bytes, 5000);
+    cr_assert_eq(mem.taken_bytes, 5000);
     fh_mem_give(&mem, p, 5000);
 }
 
@@ -53,6 +56,7 @@ Test(mem, a_map_reads_as_zeros_and_may_be_larger_than_memory)
     p[size - 1] = 1;
     cr_assert_eq(p[size - 1], 1);
     cr_assert_eq(mem.used_bytes, size);
+    cr_assert_eq(mem.taken_bytes, 0, "what is touched of a map is its owner's to say");
     fh_mem_unmap(&mem, p, size);
     fh_mem_unmap(&mem, NULL, size);
     cr_assert_eq(mem.used_bytes, 0);
