@@ -208,14 +208,7 @@ int fh_zone_alloc_durable(struct fh_zone *z, uint32_t tenant, uint64_t size, uin
     struct fh_object o;
     int rc = fh_zone_make_durable(z, tenant, size, &o);
 
-    if (rc != 0)
-        return rc;
-    if ((rc = fh_zone_set_extra(z, &o, NULL, 0, ttl_ms)) != 0) {
-        fh_zone_drop(z, &o);
-        return rc;
-    }
-    fh_zone_describe(z, &o, out);
-    return 0;
+    return rc != 0 ? rc : fh_zone_hand_out(z, &o, ttl_ms, out);
 }
 
 int fh_zone_sync_object(struct fh_zone *z, struct fh_call *call, struct fh_hold *hold,

@@ -414,7 +414,7 @@ void fh_space_trim(struct fh_space *s)
 static uint64_t arena_book_bytes(const struct fh_arena *a)
 {
     uint64_t whole = a->buddy.books_size + MARKS_SIZE;
-    return sizeof(*a) + fh_align_up(whole * a->high / a->buddy.tables->granules, FH_PAGE_SIZE);
+    return fh_align_up(whole * a->high / a->buddy.tables->granules, FH_PAGE_SIZE);
 }
 
 static void stats_add_arena(struct fh_space_stats *out, const struct fh_arena *a)

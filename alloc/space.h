@@ -63,7 +63,7 @@ struct fh_space_stats {
     uint64_t free_pages;                   /* in open arenas */
     uint64_t largest_free_pages;           /* largest free block in an open arena */
     uint64_t arenas_opened, arenas_closed; /* since start */
-    uint64_t book_bytes;                   /* of arenas: as far as they were ever used */
+    uint64_t book_bytes;                   /* of arenas' maps: as far as they were ever used */
     const char *system;
 };
 

@@ -40,10 +40,5 @@ int fh_zone_alloc_typed(struct fh_zone *z, uint32_t tenant, const void *name, si
     if ((rc = fh_heap_alloc_typed(&z->heap, &cache->slab, &block)) != 0)
         return rc;
     o = fh_zone_make_small(z, &block, size);
-    if ((rc = fh_zone_set_extra(z, &o, NULL, 0, ttl_ms)) != 0) {
-        fh_zone_drop(z, &o);
-        return rc;
-    }
-    fh_zone_describe(z, &o, out);
-    return 0;
+    return fh_zone_hand_out(z, &o, ttl_ms, out);
 }

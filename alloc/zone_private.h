@@ -1,6 +1,6 @@
 /*
- * zone_private: what the parts of the zone share: zone.c, mutation.c, resize.c, reader.c, stage.c,
- * names.c, typed.c, files.c, access.c, durables.c, commits.c, poison.c.
+ * zone_private: what the parts of the zone share: zone.c, zone_objects.c, zone_check.c, mutation.c,
+ * resize.c, reader.c, stage.c, names.c, typed.c, files.c, access.c, durables.c, commits.c, poison.c.
  */
 #ifndef FH_ALLOC_ZONE_PRIVATE_H
 #define FH_ALLOC_ZONE_PRIVATE_H
@@ -20,6 +20,10 @@ FH_CHECKED int fh_zone_set_extra(struct fh_zone *, const struct fh_object *, con
 /* A new object: block, record, key. Nothing names it but its handle. *out is untouched on error. */
 FH_CHECKED int fh_zone_make(struct fh_zone *, uint32_t tenant, uint64_t size,
                             struct fh_object *out);
+/* What ends every allocation: the new object expires or not, and *out says what it is. On error it
+ * is dropped. */
+FH_CHECKED int fh_zone_hand_out(struct fh_zone *, const struct fh_object *, uint64_t ttl_ms,
+                                struct fh_object_view *out);
 /* The object of a place in a slab that was just allocated. */
 struct fh_object fh_zone_make_small(struct fh_zone *, const struct fh_heap_block *, uint64_t size);
 /* A record and key for an object of pages whose block comes later, or never. */
