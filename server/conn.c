@@ -4,6 +4,12 @@
  *
  *   event --> runnable --> turn: handshake | receive, answer --> send --> which events next
  *
+ * Light and heavy.  One that moves much in a turn is heavy for a second. In a round the light ones
+ * go first, whatever their number; the heavy ones share a budget of bytes, and who finds it used up
+ * goes on in the next round, before those that come after. While light ones are about, budgets are
+ * small: nobody waits for more than a few 64 KiB of copying. Alone, heavy ones get large turns,
+ * which cost them less.
+ *
  * It is not read while it waits for frames, owes its peer too much, or has been told STALE too
  * often. Deadlines are absolute, and time in which we did not read does not count against the peer.
  *
@@ -27,6 +33,7 @@ int fh_conns_init(struct fh_conns *s)
     fh_list_init(&s->all);
     fh_list_init(&s->runnable);
     s->count = 0;
+    s->shared_until_ms = 0;
     fh_out_pool_init(&s->pool);
     s->scratch = malloc(FH_CONN_SCRATCH_SIZE);
     return s->scratch ? 0 : -ENOMEM;
@@ -142,6 +149,7 @@ void fh_conns_adopt(struct fh_conns *s, struct fh_conn *c)
     c->conns = s;
     c->counted_sent = 0;
     fh_outq_init(&c->session.out, &s->pool, conn_send, c);
+    c->session.out.turn_left = FH_CONN_TURN_BYTES;
     fh_list_push_back(&s->all, &c->link);
     s->count++;
     s->counters->connections_now = s->count;
@@ -312,8 +320,39 @@ static void conn_move(struct fh_conn *c)
     s->move(s->ctx, c, zone);
 }
 
+/* Bytes that all connections together have moved. */
+static uint64_t conns_moved(const struct fh_conns *s)
+{
+    return s->counters->received_bytes + s->counters->sent_bytes;
+}
+
+static uint64_t conns_turn_bytes(const struct fh_conns *s)
+{
+    return s->ops->now_ms < s->shared_until_ms ? FH_CONN_SHARED_BYTES : FH_CONN_TURN_BYTES;
+}
+
+uint32_t fh_conn_receive_max(const struct fh_conn *c)
+{
+    return (uint32_t)fh_min_u64(FH_CONN_SCRATCH_SIZE, conns_turn_bytes(c->conns));
+}
+
+/* After a turn: is it a light one or a heavy one? What it may send until its next turn. */
+static void conn_weigh(struct fh_conn *c, uint64_t moved)
+{
+    struct fh_conns *s = c->conns;
+
+    if (moved >= FH_CONN_HEAVY_BYTES)
+        c->heavy_until_ms = s->ops->now_ms + FH_CONN_HEAVY_MS;
+    else if (c->heavy_until_ms <= s->ops->now_ms && moved > 0)
+        s->shared_until_ms = s->ops->now_ms + FH_CONN_LIGHT_MS;
+    c->session.out.turn_left = conns_turn_bytes(s);
+}
+
 static void conn_turn(struct fh_conn *c)
 {
+    uint64_t before = conns_moved(c->conns);
+
+    c->session.out.turn_left = conns_turn_bytes(c->conns);
     if (!c->closing && !c->tls_ready)
         conn_handshake(c);
     if (!c->closing && c->tls_ready)
@@ -334,6 +373,7 @@ static void conn_turn(struct fh_conn *c)
         conn_end(c);
         return;
     }
+    conn_weigh(c, conns_moved(c->conns) - before);
     event_set(&c->read_event, &c->reading, conn_wants_input(c));
     if (!c->tls_ready)
         blocked = fh_tls_wants_write(c->tls);
@@ -343,16 +383,32 @@ static void conn_turn(struct fh_conn *c)
         fh_conn_make_runnable(c); /* no event will tell */
 }
 
+static struct fh_conn *conn_of_runnable(struct fh_list *node)
+{
+    return FH_CONTAINER_OF(node, struct fh_conn, runnable);
+}
+
 bool fh_conns_run(struct fh_conns *s)
 {
-    struct fh_list round;
+    struct fh_list light, heavy;
     struct fh_list *node;
 
-    fh_list_init(&round);
-    while ((node = fh_list_pop(&s->runnable)))
-        fh_list_push_back(&round, node);
-    while ((node = fh_list_pop(&round)))
-        conn_turn(FH_CONTAINER_OF(node, struct fh_conn, runnable));
+    fh_list_init(&light);
+    fh_list_init(&heavy);
+    while ((node = fh_list_pop(&s->runnable))) {
+        bool is_heavy = conn_of_runnable(node)->heavy_until_ms > s->ops->now_ms;
+        fh_list_push_back(is_heavy ? &heavy : &light, node);
+    }
+    while ((node = fh_list_pop(&light)))
+        conn_turn(conn_of_runnable(node));
+    uint64_t before = conns_moved(s);
+    while (conns_moved(s) - before < conns_turn_bytes(s) && (node = fh_list_pop(&heavy)))
+        conn_turn(conn_of_runnable(node));
+    while (!fh_list_is_empty(&heavy)) { /* in front, in their order */
+        node = heavy.prev;
+        fh_list_remove(node);
+        fh_list_push_front(&s->runnable, node);
+    }
     return !fh_list_is_empty(&s->runnable);
 }
 

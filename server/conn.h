@@ -29,6 +29,11 @@ enum {
     FH_CONN_PEER_SIZE = 64,
     FH_CONN_TURN_REQUESTS = 64,
     FH_CONN_SCRATCH_SIZE = 256 * 1024,
+    FH_CONN_TURN_BYTES = 1 << 20,   /* one may send in a turn, and all heavy ones in a round */
+    FH_CONN_SHARED_BYTES = 1 << 16, /* the same, and received, beside light ones */
+    FH_CONN_HEAVY_BYTES = 1 << 15,  /* moved in one turn makes it a heavy one */
+    FH_CONN_HEAVY_MS = 1000,        /* for so long */
+    FH_CONN_LIGHT_MS = 100,         /* since the last turn of a light one */
     FH_CONN_BODY_STEP = 256 * 1024, /* of a body: gives the frame another frame-timeout */
     FH_CONN_OUTPUT_MS = 30000,      /* output without progress */
 };
@@ -59,6 +64,7 @@ struct fh_conn {
     uint64_t paused_ms; /* since when it is not read, by our will; 0 = it is read */
     uint64_t active_ms; /* last byte in either direction */
     uint64_t output_ms; /* when output last made progress, or became not empty */
+    uint64_t heavy_until_ms;
     uint64_t counted_sent;
     char peer[FH_CONN_PEER_SIZE]; /* address, for the log */
 };
@@ -73,7 +79,8 @@ struct fh_conns {
     struct fh_counters *counters;
     struct fh_log *log;
     struct fh_out_pool pool;
-    uint8_t *scratch; /* FH_CONN_SCRATCH_SIZE bytes to receive into */
+    uint64_t shared_until_ms; /* light ones want their turns soon */
+    uint8_t *scratch;         /* FH_CONN_SCRATCH_SIZE bytes to receive into */
     /* Gives a connection to another zone. */
     void (*move)(void *ctx, struct fh_conn *, uint32_t zone);
     void *ctx;
@@ -90,7 +97,7 @@ void fh_conn_discard(struct fh_conn *);
 /* It belongs to these connections from now on. */
 void fh_conns_adopt(struct fh_conns *, struct fh_conn *);
 
-/* Runs everything that can go on; true when some has more to do at once. */
+/* Runs what can go on, the light ones first; true when some has more to do at once. */
 bool fh_conns_run(struct fh_conns *);
 /* Deadlines; call it now and then. */
 void fh_conns_tick(struct fh_conns *);

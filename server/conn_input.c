@@ -248,7 +248,7 @@ static void conn_parse_run(struct fh_conn *c, struct conn_parse *p)
             c->stalled = p->left > 0;
             break;
         }
-        if (p->requests >= FH_CONN_TURN_REQUESTS) {
+        if (p->requests >= FH_CONN_TURN_REQUESTS || c->session.out.turn_left == 0) {
             p->again = true;
             break;
         }
@@ -263,25 +263,38 @@ static void conn_parse_run(struct fh_conn *c, struct conn_parse *p)
 
 /* --- the part of a turn that reads --- */
 
-/* A body straight from the socket into frames: one window per turn. */
+/* The first bytes of `iov`, at most `most`; returns the count of what they are in. */
+static uint32_t iov_cut(struct iovec *out, const struct iovec *iov, uint32_t count, uint64_t most)
+{
+    uint32_t i = 0;
+
+    for (; i < count && most > 0; i++) {
+        out[i] = iov[i];
+        if (out[i].iov_len > most)
+            out[i].iov_len = (size_t)most;
+        most -= out[i].iov_len;
+    }
+    return i;
+}
+
+/* A body straight from the socket into frames: one window per turn, or a part of it. */
 static void conn_receive_body(struct fh_conn *c)
 {
     struct fh_op *op = c->session.incoming;
+    struct iovec part[FH_HOLD_MAX];
     const struct iovec *iov;
     uint32_t count;
     size_t fed = 0;
 
     if (fh_ops_body_room(op, &iov, &count) != 0)
         return;
+    FH_ASSERT(count <= FH_HOLD_MAX);
+    count = iov_cut(part, iov, count, fh_min_u64(op->body_left, fh_conn_receive_max(c)));
     if (c->tls) {
-        for (uint32_t i = 0; i < count && c->readable && fed < op->body_left; i++) {
-            size_t size = iov[i].iov_len;
-            if (size > op->body_left - fed)
-                size = (size_t)(op->body_left - fed);
-            fed += conn_fill(c, iov[i].iov_base, (uint32_t)size);
-        }
+        for (uint32_t i = 0; i < count && c->readable; i++)
+            fed += conn_fill(c, part[i].iov_base, (uint32_t)part[i].iov_len);
     } else {
-        ssize_t got = readv(c->fd, iov, (int)count);
+        ssize_t got = readv(c->fd, part, (int)count);
         if (got > 0) {
             fed = (size_t)got;
             conn_note_received(c, fed);
@@ -332,7 +345,7 @@ static void conn_turn_scratch(struct fh_conn *c, struct conn_parse *p, uint32_t 
 static void conn_receive_through(struct fh_conn *c, struct conn_parse *p)
 {
     uint32_t room = c->input_cap - c->input_end;
-    uint32_t more = FH_CONN_SCRATCH_SIZE;
+    uint32_t more = fh_conn_receive_max(c);
     struct iovec iov[] = {{.iov_base = c->input + c->input_end, .iov_len = room},
                           {.iov_base = c->conns->scratch, .iov_len = more}};
     ssize_t got = readv(c->fd, iov, 2);
@@ -360,7 +373,7 @@ static void conn_receive_through(struct fh_conn *c, struct conn_parse *p)
 static void conn_turn_receive(struct fh_conn *c, struct conn_parse *p)
 {
     if (!c->input) {
-        conn_turn_scratch(c, p, conn_fill(c, c->conns->scratch, FH_CONN_SCRATCH_SIZE));
+        conn_turn_scratch(c, p, conn_fill(c, c->conns->scratch, fh_conn_receive_max(c)));
     } else if (c->tls) {
         c->input_end += conn_fill(c, c->input + c->input_end, c->input_cap - c->input_end);
         conn_turn_input(c, p);

@@ -15,7 +15,8 @@ void fh_conn_turn_requests(struct fh_conn *);
 /* Whether the next request may be looked at now. */
 bool fh_conn_may_parse(const struct fh_conn *);
 
-/* Of conn.c: it has something to do in this turn; it ends when its turn comes. */
+/* Of conn.c: the most it receives in a turn of this moment. It has something to do in this turn; it ends when its turn comes. */
+uint32_t fh_conn_receive_max(const struct fh_conn *);
 void fh_conn_make_runnable(struct fh_conn *);
 void fh_conn_close(struct fh_conn *, enum fh_close_reason);
 

@@ -119,6 +119,7 @@ void fh_op_send_reader(struct fh_op *op)
     struct fh_reader *reader = &op->u.reader;
     struct fh_session *session = op->session;
     bool is_view = reader->is_view;
+    uint64_t loan = is_view ? 0 : reader->left; /* to send it at once spares a copy */
 
     if (!is_view && reader->left <= op->ops->config->copy_out_max) {
         reader_copy_out(op);
@@ -132,7 +133,9 @@ void fh_op_send_reader(struct fh_op *op)
     op->source =
         (struct fh_out_source){.offer = reader_offer, .took = reader_took, .close = reader_close};
     fh_outq_add_source(&session->out, &op->source);
+    session->out.turn_left += loan;
     enum fh_out_state state = fh_outq_flush(&session->out);
+    session->out.turn_left -= fh_min_u64(loan, session->out.turn_left);
     if (state == FH_OUT_EMPTY || state == FH_OUT_BROKEN)
         return;
     /* It is the last segment, so it is still there: else the queue would be empty. */

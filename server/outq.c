@@ -2,7 +2,8 @@
  * Theory.  Replies are written into chunks one behind the other, and one call sends them all. Large
  * bodies are sources: their frames are held from offer to took, that is during the send itself and
  * never while a slow peer is waited for. At most one source takes part in a send, so that no more
- * than one window is held at a time.
+ * than one window is held at a time. What is sent in one turn is bounded by turn_left, to the byte:
+ * who shares the thread waits for no more than that.
  *
  *   [chunk: head, body, head | source: frames of a window | chunk: head, ...]
  *
@@ -78,7 +79,7 @@ static void chunk_give(struct fh_out_pool *pool, struct fh_out_chunk *chunk)
 void fh_outq_init(struct fh_outq *q, struct fh_out_pool *pool,
                   ssize_t (*send)(void *ctx, const struct iovec *iov, uint32_t count), void *ctx)
 {
-    *q = (struct fh_outq){.pool = pool, .send = send, .ctx = ctx};
+    *q = (struct fh_outq){.pool = pool, .turn_left = UINT64_MAX, .send = send, .ctx = ctx};
     fh_list_init(&q->segments);
 }
 
@@ -207,16 +208,18 @@ int fh_outq_copy_source(struct fh_outq *q, struct fh_out_source *source)
     return rc;
 }
 
-/* What one send is given. */
+/* What one send is given: at most `room` bytes. */
 struct outq_load {
     struct iovec iov[FH_OUT_IOV_MAX];
     uint32_t count;
-    size_t bytes;
+    size_t bytes, room;
     struct fh_out_source *source; /* the last part of it, or NULL */
 };
 
 static void load_add(struct outq_load *load, void *base, size_t size)
 {
+    if (size > load->room - load->bytes)
+        size = load->room - load->bytes;
     load->iov[load->count++] = (struct iovec){.iov_base = base, .iov_len = size};
     load->bytes += size;
 }
@@ -233,7 +236,7 @@ static int load_add_source(struct outq_load *load, struct fh_out_source *source)
     if (count == 0)
         return 1;
     load->source = source;
-    for (uint32_t i = 0; i < count && load->count < FH_OUT_IOV_MAX; i++)
+    for (uint32_t i = 0; i < count && load->count < FH_OUT_IOV_MAX && load->bytes < load->room; i++)
         load_add(load, iov[i].iov_base, iov[i].iov_len);
     return 0;
 }
@@ -246,7 +249,8 @@ static int outq_gather(struct fh_outq *q, struct outq_load *load)
     load->count = 0;
     load->bytes = 0;
     load->source = NULL;
-    while (node != &q->segments && load->count < FH_OUT_IOV_MAX / 4) {
+    load->room = q->turn_left < SIZE_MAX ? (size_t)q->turn_left : SIZE_MAX;
+    while (node != &q->segments && load->count < FH_OUT_IOV_MAX / 4 && load->bytes < load->room) {
         struct fh_list *next = node->next;
         if (is_source(node)) {
             int rc = load_add_source(load, source_of(node));
@@ -292,9 +296,10 @@ static enum fh_out_state outq_broken(struct fh_outq *q, int rc)
 enum fh_out_state fh_outq_flush(struct fh_outq *q)
 {
     struct outq_load load;
-    size_t turn = 0;
 
     while (q->error == 0) {
+        if (q->turn_left == 0 && !fh_outq_is_empty(q))
+            return FH_OUT_MORE;
         int rc = outq_gather(q, &load);
         if (load.count == 0) {
             if (rc == -EINPROGRESS)
@@ -303,13 +308,11 @@ enum fh_out_state fh_outq_flush(struct fh_outq *q)
         }
         ssize_t sent = q->send(q->ctx, load.iov, load.count);
         outq_consume(q, &load, sent > 0 ? (size_t)sent : 0);
+        q->turn_left -= sent > 0 ? (size_t)sent : 0;
         if (sent < 0 && sent != -EAGAIN)
             return outq_broken(q, (int)sent);
         if (sent < (ssize_t)load.bytes)
             return FH_OUT_BLOCKED;
-        turn += load.bytes;
-        if (turn >= FH_OUT_TURN_BYTES && !fh_outq_is_empty(q))
-            return FH_OUT_MORE;
     }
     return FH_OUT_BROKEN;
 }

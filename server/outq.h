@@ -24,7 +24,6 @@ enum {
     FH_OUT_CHUNK_SIZE = 32 * 1024 - 64,
     FH_OUT_CHUNKS_KEPT = 64, /* in the pool */
     FH_OUT_IOV_MAX = 128,
-    FH_OUT_TURN_BYTES = 1 << 20, /* sent per flush at most, so that others get their turn */
 };
 
 struct fh_out_segment {
@@ -59,7 +58,7 @@ enum fh_out_state {
     FH_OUT_EMPTY,   /* all is sent */
     FH_OUT_BLOCKED, /* the socket takes no more for now */
     FH_OUT_WAITING, /* a source has nothing yet */
-    FH_OUT_MORE,    /* it was enough for one turn */
+    FH_OUT_MORE,    /* turn_left is used up */
     FH_OUT_BROKEN,  /* `error` tells */
 };
 
@@ -69,7 +68,8 @@ struct fh_outq {
     size_t queued_bytes; /* in chunks [I1] */
     uint32_t sources;    /* queued [I1] */
     uint64_t sent_bytes;
-    int error; /* of the socket or a source; nothing is sent from then on */
+    uint64_t turn_left; /* bytes that may be sent until its owner gives it more */
+    int error;          /* of the socket or a source; nothing is sent from then on */
     /* Takes bytes of the iovecs: how many, or -EAGAIN, or the error. */
     ssize_t (*send)(void *ctx, const struct iovec *iov, uint32_t count);
     void *ctx;
@@ -78,6 +78,7 @@ struct fh_outq {
 void fh_out_pool_init(struct fh_out_pool *);
 void fh_out_pool_fini(struct fh_out_pool *);
 
+/* turn_left is without limit at first. */
 void fh_outq_init(struct fh_outq *, struct fh_out_pool *,
                   ssize_t (*send)(void *ctx, const struct iovec *iov, uint32_t count), void *ctx);
 /* Closes the sources that are left. */

@@ -157,6 +157,44 @@ Test(outq, a_full_socket_keeps_the_rest)
     cr_assert_arr_eq(got, big, sizeof big);
 }
 
+Test(outq, no_more_than_the_turn_allows_is_sent)
+{
+    static uint8_t got[20000];
+
+    for (unsigned i = 0; i < 10000; i++)
+        cr_assert_eq(fh_outq_add(&q, &(uint8_t){(uint8_t)i}, 1), 0);
+    q.turn_left = 7000;
+    cr_assert_eq(fh_outq_flush(&q), FH_OUT_MORE);
+    cr_assert_eq(q.turn_left, 0u);
+    cr_assert_eq(drain(got, 0, sizeof got), 7000u);
+    cr_assert_eq(fh_outq_flush(&q), FH_OUT_MORE);
+    cr_assert_eq(drain(got, 0, sizeof got), 0u, "sent without leave");
+    q.turn_left = 5000;
+    cr_assert_eq(fh_outq_flush(&q), FH_OUT_EMPTY);
+    cr_assert_eq(q.turn_left, 2000u);
+    cr_assert_eq(drain(got, 0, sizeof got), 3000u);
+    cr_assert(fh_outq_check(&q, stderr));
+}
+
+Test(outq, a_source_goes_out_in_turns_cut_anywhere)
+{
+    static uint8_t got[SOURCE_BYTES + 1];
+    size_t size = 0;
+
+    fh_outq_add_source(&q, &source.source);
+    while (!fh_outq_is_empty(&q)) {
+        q.turn_left = 9999;
+        enum fh_out_state state = fh_outq_flush(&q);
+        cr_assert(state == FH_OUT_MORE || state == FH_OUT_EMPTY);
+        size_t before = size;
+        size = drain(got, size, sizeof got);
+        cr_assert_leq(size - before, 9999u);
+    }
+    cr_assert_eq(size, (size_t)SOURCE_BYTES);
+    cr_assert_arr_eq(got, source.bytes, SOURCE_BYTES);
+    cr_assert_eq(source.closed, 1u);
+}
+
 Test(outq, a_source_is_sent_between_its_neighbours)
 {
     static uint8_t got[SOURCE_BYTES + 100];
