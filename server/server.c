@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
@@ -419,6 +420,20 @@ static enum fh_exit server_open_listeners(struct fh_server *s)
                        what);
 }
 
+/* Each connection needs a descriptor; main has raised the limit as far as it may. */
+static void server_check_descriptors(const struct fh_node *node)
+{
+    enum { OTHERS = 64 }; /* listeners, loops, swap, catalog, admin */
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+        files.rlim_cur < node->config->max_connections + OTHERS)
+        FH_LOG(node->log, 0, FH_LOG_WARN, "main",
+               "fewer descriptors than max-connections: raise the limit (ulimit -Hn, LimitNOFILE)",
+               FH_NUM("descriptors", files.rlim_cur),
+               FH_NUM("max_connections", node->config->max_connections));
+}
+
 static void server_log_start(struct fh_server *s)
 {
     const struct fh_node *node = &s->node;
@@ -448,6 +463,7 @@ static enum fh_exit server_open_all(struct fh_server *s, const struct fh_config 
         (code = server_start_zones(s)) != FH_EXIT_CLEAN)
         return code;
     server_log_start(s);
+    server_check_descriptors(&s->node);
     if ((code = server_open_admin(s, config)) != FH_EXIT_CLEAN)
         return code;
     return server_open_listeners(s);
