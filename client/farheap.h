@@ -77,8 +77,8 @@ typedef struct {
         *key_file;               /* PEM; this client's identity, when the server asks for one */
     const char *server_name;     /* expected in the certificate; NULL: the URL's host */
     int insecure;                /* 1: do not verify the server's certificate */
-    uint32_t connect_timeout_ms; /* 0 = 5000 */
-    uint32_t request_timeout_ms; /* 0 = 5000 */
+    uint32_t connect_timeout_ms; /* 0 = the URL's, or 5000 */
+    uint32_t request_timeout_ms; /* 0 = the URL's, or 5000 */
     const char *agent;           /* what the server's log calls this client; NULL: the library */
 } fh_options;
 

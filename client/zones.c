@@ -286,11 +286,13 @@ void fh_link_flush(struct fh_link *link)
 
 /* --- the node */
 
-static void options_take(struct fh_zones *z, const fh_options *options)
+static void options_take(struct fh_zones *z, const struct fh_url *url, const fh_options *options)
 {
     const char *agent = options->agent != NULL ? options->agent : "libfarheap " FARHEAP_VERSION;
 
-    z->connect_timeout_ms = options->connect_timeout_ms != 0 ? options->connect_timeout_ms : 5000;
+    z->connect_timeout_ms = options->connect_timeout_ms != 0 ? options->connect_timeout_ms
+                            : url->timeout_ms != 0           ? url->timeout_ms
+                                                             : 5000;
     (void)snprintf(z->agent, sizeof(z->agent), "%s", agent);
     if (options->server_name != NULL)
         (void)snprintf(z->server_name, sizeof(z->server_name), "%s", options->server_name);
@@ -311,7 +313,7 @@ fh_status fh_zones_init(struct fh_zones *z, const struct fh_url *url, const fh_o
 
     memset(z, 0, sizeof(*z));
     z->events = events;
-    options_take(z, options);
+    options_take(z, url, options);
     if (url->secure && (rc = fh_tls_init(&z->tls, &files, why)) != 0) {
         (void)snprintf(z->why, sizeof(z->why), "%s", why);
         return rc == -ENOMEM ? FH_NO_MEMORY : FH_INVALID;
