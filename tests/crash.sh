@@ -35,7 +35,7 @@ start() {
     env "${preload[@]}" "$build/server/farheapd" --listen=127.0.0.1:0,plain --admin-listen=none --zones=$zones --io=threads \
         --memory=16MiB --swap-size=0 --swap="$dir/swap" --data-dir="$data" --log-format=text >"$dir/log" 2>&1 &
     server=$!
-    for _ in $(seq 400); do
+    for _ in $(seq 3000); do
         url=$(sed -nE 's/.*\blistening on ([0-9.]+:[0-9]+).*/farheap:\/\/\1/p' "$dir/log" | head -n 1)
         [[ -z $url ]] || return 0
         kill -0 "$server" 2>/dev/null || break

@@ -20,7 +20,7 @@ static void setup(void)
     int rc = server_process_start(&server, FARHEAPD, (const char *[]){"--zones=2", NULL});
 
     cr_assert_eq(rc, 0, "%d; log: %s", rc, server.log_path);
-    snprintf(url, sizeof(url), "farheap://127.0.0.1:%u", server.ports[0]);
+    snprintf(url, sizeof(url), "farheap://127.0.0.1:%u/?timeout=100s", server.ports[0]);
     snprintf(said, sizeof(said), "%s/said", server.folder);
     snprintf(json_path, sizeof(json_path), "%s/json", server.folder);
 }
@@ -30,7 +30,7 @@ static void teardown(void)
     server_process_fini(&server);
 }
 
-TestSuite(bench, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(bench, .init = setup, .fini = teardown, .timeout = 300);
 
 /* Starts `farheap bench -u URL line`; what it says goes to the file `said`. */
 static pid_t bench_start(const char *line)
@@ -100,7 +100,7 @@ static int64_t info_of(const char *group, const char *key)
 Test(bench, gets_and_puts_are_right_while_most_of_them_are_in_swap)
 {
     int rc = bench("-w a --verify --keys 6000 --sizes 64:40,4KiB:40,20000:20 --dist uniform -t 2 "
-                   "-c 6 -P 8 -d 3s --warmup 0s --assert errors==0");
+                   "-c 6 -P 8 -n 20000 --warmup 0s --assert errors==0");
 
     cr_assert_eq(rc, 0, "%d: %s", rc, what_it_said());
     cr_assert_gt(info_of("faults", "swap"), 100, "nothing was read from swap: not the test meant");
@@ -109,7 +109,7 @@ Test(bench, gets_and_puts_are_right_while_most_of_them_are_in_swap)
 Test(bench, reads_and_writes_by_handle_are_right_while_most_of_them_are_in_swap)
 {
     int rc = bench("-w raw-rw --verify --keys 500 --size 65536 --touch 4KiB --dist uniform -t 2 "
-                   "-c 4 -P 4 -d 3s --warmup 0s --assert errors==0");
+                   "-c 4 -P 4 -n 10000 --warmup 0s --assert errors==0");
 
     cr_assert_eq(rc, 0, "%d: %s", rc, what_it_said());
     cr_assert_gt(info_of("faults", "swap"), 100, "nothing was read from swap: not the test meant");
@@ -258,12 +258,20 @@ Test(bench, the_document_has_every_request_in_it)
     json_decref(doc);
 }
 
+/* Its fill is over; then it runs for a while. */
+static void wait_for_objects(int64_t count)
+{
+    while (info_of("objects", "count") < count) /* the suite's timeout ends it */
+        usleep(50000);
+    sleep(1);
+}
+
 Test(bench, an_interrupted_run_reports_cleans_up_and_exits_with_130)
 {
     int64_t before = info_of("objects", "count");
-    pid_t pid = bench_start("-w b --keys 500 --size 64 -d 60s");
+    pid_t pid = bench_start("-w b --keys 500 --size 64 -d 200s");
 
-    sleep(3);
+    wait_for_objects(before + 500);
     kill(pid, SIGINT);
     cr_assert_eq(bench_wait(pid), 130, "%s", what_it_said());
     cr_assert_not_null(strstr(what_it_said(), "P99.9"));
@@ -280,9 +288,9 @@ Test(bench, more_than_fits_is_refused_with_the_reason)
 
 Test(bench, a_server_that_dies_ends_in_errors_and_not_in_a_hang)
 {
-    pid_t pid = bench_start("-w b --keys 500 --size 64 -d 5s --warmup 0s --assert errors==0");
+    pid_t pid = bench_start("-w b --keys 500 --size 64 -d 8s --warmup 0s --assert errors==0");
 
-    sleep(2);
+    wait_for_objects(500);
     cr_assert_eq(server_process_signal(&server, SIGKILL), 0);
     cr_assert_eq(bench_wait(pid), 1, "%s", what_it_said());
     cr_assert_not_null(strstr(what_it_said(), "failed: CONNECTION"));

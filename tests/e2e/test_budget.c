@@ -36,7 +36,7 @@ static void teardown(void)
     server_process_fini(&server);
 }
 
-TestSuite(budget, .fini = teardown, .timeout = 120);
+TestSuite(budget, .fini = teardown, .timeout = 300);
 
 /* The admin port is in the log. */
 static void find_admin(void)
@@ -52,7 +52,7 @@ static void find_admin(void)
     const char *at = strstr(log, mark);
     cr_assert_not_null(at, "%s", log);
     snprintf(admin, sizeof(admin), "127.0.0.1:%d", atoi(at + sizeof(mark) - 1));
-    snprintf(url, sizeof(url), "farheap://127.0.0.1:%u", server.ports[0]);
+    snprintf(url, sizeof(url), "farheap://127.0.0.1:%u/?timeout=100s", server.ports[0]);
 }
 
 static void serve(const char *const *flags)
@@ -305,14 +305,14 @@ Test(budget, a_lowered_limit_of_the_control_group_shrinks_it, .fini = group_remo
         usleep(50000);
     cr_assert(group_write("memory.limit_in_bytes", 160 * MIB));
     wait_for(client, "budget_bytes", 127 * MIB);
-    cr_assert(server_process_log_has(&server, "the control group leaves less", 10000));
+    cr_assert(server_process_log_has(&server, "the control group leaves less", 100000));
     wait_for(client, "budget_state", 0);
     for (uint32_t i = 0; i < 400; i++)
         expect(client, i);
     cr_assert(group_write("memory.limit_in_bytes", 256 * MIB));
     while (memory(client, "bytes") < 128 * MIB)
         usleep(50000);
-    cr_assert(server_process_log_has(&server, "the control group leaves more", 10000));
+    cr_assert(server_process_log_has(&server, "the control group leaves more", 100000));
     fh_close(client);
 }
 
@@ -323,6 +323,6 @@ Test(budget, what_the_control_group_cannot_hold_is_refused_at_start, .fini = gro
     int rc = server_process_start(&server, starter,
                                   (const char *[]){"--memory=250MiB", "--swap-size=64MiB", NULL});
     cr_assert_neq(rc, 0);
-    cr_assert_eq(server_process_wait(&server, 10000), 4);
+    cr_assert_eq(server_process_wait(&server, 100000), 4);
     cr_assert(server_process_log_has(&server, "set memory to", 1000));
 }

@@ -22,7 +22,7 @@ static void setup(void)
     char url[64];
 
     cr_assert_eq(server_process_start(&server, FARHEAPD, flags), 0, "see %s", server.log_path);
-    (void)snprintf(url, sizeof(url), "farheap://127.0.0.1:%u", server.ports[0]);
+    (void)snprintf(url, sizeof(url), "farheap://127.0.0.1:%u/?timeout=100s", server.ports[0]);
     (void)setenv("FARHEAP_URL", url, 1);
     (void)setenv("FARHEAP", FARHEAP_TOOL, 1);
     cr_assert_eq(chdir(server.folder), 0);
@@ -35,7 +35,7 @@ static void teardown(void)
     server_process_fini(&server);
 }
 
-TestSuite(cli, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(cli, .init = setup, .fini = teardown, .timeout = 300);
 
 static void slurp(const char *path, char *to, size_t cap)
 {
@@ -371,8 +371,9 @@ Test(cli, a_put_cut_by_ctrl_c_changes_nothing)
 {
     EXPECT(0, "echo old | $FARHEAP put big");
     cr_assert_eq(objects_now(), 1);
-    EXPECT(130, "(head -c 20000000 /dev/zero; exec sleep 5) | $FARHEAP put big & put=$!;"
-                " for i in $(seq 40); do sleep 0.1; n=$($FARHEAP info --plain | sed -n"
+    EXPECT(130, "mkfifo pipe; $FARHEAP put big <pipe & put=$!; exec 3>pipe;"
+                " head -c 20000000 /dev/zero >&3; for i in $(seq 600); do sleep 0.1; n=$($FARHEAP "
+                "info --plain | sed -n"
                 " 's/^objects.count\t//p'); echo $n >&2; test $n -ge 2 && break; done;"
                 " kill -INT $put; wait $put");
     cr_assert_eq(objects_now(), 1, "what was staged is freed");

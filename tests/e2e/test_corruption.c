@@ -32,7 +32,7 @@ static void start(void)
     char url[64];
 
     cr_assert_eq(server_process_start(&server, FARHEAPD, NULL), 0, "see %s", server.log_path);
-    snprintf(url, sizeof(url), "farheap://127.0.0.1:%u", server.ports[0]);
+    snprintf(url, sizeof(url), "farheap://127.0.0.1:%u/?timeout=100s", server.ports[0]);
     cr_assert_eq(fh_open(url, NULL, &client), FH_OK);
     cr_assert_eq(fh_alloc(client, (uint64_t)PAGES * PAGE, NULL, &object), FH_OK);
 }

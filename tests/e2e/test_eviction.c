@@ -34,7 +34,7 @@ static void teardown(void)
     cr_assert_eq(system(command), 0);
 }
 
-TestSuite(eviction, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(eviction, .init = setup, .fini = teardown, .timeout = 300);
 
 static void serve(const char *const *flags)
 {
@@ -46,7 +46,8 @@ static fh_client *client_open(void)
     fh_client *client;
     char url[64];
 
-    snprintf(url, sizeof(url), "farheap://127.0.0.1:%u", server.ports[server.port_count - 1]);
+    snprintf(url, sizeof(url), "farheap://127.0.0.1:%u/?timeout=100s",
+             server.ports[server.port_count - 1]);
     cr_assert_eq(fh_open(url, NULL, &client), FH_OK);
     return client;
 }
@@ -88,7 +89,7 @@ static void load_plain(const char *const *flags)
     char url[64];
 
     serve(flags);
-    snprintf(url, sizeof(url), "farheap://127.0.0.1:%u", server.ports[0]);
+    snprintf(url, sizeof(url), "farheap://127.0.0.1:%u/?timeout=100s", server.ports[0]);
     load(url, "");
 }
 
@@ -111,7 +112,7 @@ Test(eviction, many_clients_read_what_was_written_over_tls)
     snprintf(key, sizeof(key), "--tls-key=%s/server.key", folder);
     serve((const char *[]){"--listen=127.0.0.1:0", "--listen=127.0.0.1:0,plain", cert, key,
                            "--zones=2", "--swap-size=256MiB", NULL});
-    snprintf(url, sizeof(url), "farheaps://127.0.0.1:%u", server.ports[0]);
+    snprintf(url, sizeof(url), "farheaps://127.0.0.1:%u/?timeout=100s", server.ports[0]);
     snprintf(more, sizeof(more), "--cacert %s/ca.pem", folder);
     load(url, more);
 }
@@ -153,7 +154,7 @@ Test(eviction, a_client_killed_in_the_middle_of_a_body_leaves_nothing)
     /* A body may be whole on its way when its sender dies: then it is put after we have
      * looked. What is deleted gives its memory back bit by bit. */
     fh_client *client = client_open();
-    for (int i = 0; i < 600 && info_of("objects", "count") + info_of("memory", "frames_used") > 0;
+    for (int i = 0; i < 2000 && info_of("objects", "count") + info_of("memory", "frames_used") > 0;
          i++) {
         fh_status status = fh_delete(client, "torn", 4, NULL);
         cr_assert(status == FH_OK || status == FH_NOT_FOUND, "%s", fh_errmsg(client));

@@ -76,7 +76,7 @@ static void setup(void)
     (void)snprintf(ro, sizeof(ro), "--export=ro=%s/sub", folder);
     (void)snprintf(rw, sizeof(rw), "--export=rw=%s,rw", folder);
     cr_assert_eq(server_process_start(&server, FARHEAPD, flags), 0, "see %s", server.log_path);
-    (void)snprintf(url, sizeof(url), "farheap://127.0.0.1:%u", server.ports[0]);
+    (void)snprintf(url, sizeof(url), "farheap://127.0.0.1:%u/?timeout=100s", server.ports[0]);
     cr_assert_eq(fh_open(url, NULL, &client), FH_OK, "%s", fh_errmsg(client));
     (void)setenv("FARHEAP_URL", url, 1);
     (void)setenv("FARHEAP", FARHEAP_TOOL, 1);
@@ -97,7 +97,7 @@ static void teardown(void)
     (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-TestSuite(files, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(files, .init = setup, .fini = teardown, .timeout = 300);
 
 #define MUST(call) cr_assert_eq((call), FH_OK, "%s", fh_errmsg(client))
 
@@ -199,7 +199,8 @@ Test(files, bodies_larger_than_the_room_that_is_left_wait_for_it)
 
     (void)snprintf(flag, sizeof(flag), "--export=x=%s,rw", folder);
     cr_assert_eq(server_process_start(&second, FARHEAPD, flags), 0, "see %s", second.log_path);
-    (void)snprintf(address, sizeof(address), "farheap://127.0.0.1:%u", second.ports[0]);
+    (void)snprintf(address, sizeof(address), "farheap://127.0.0.1:%u/?timeout=100s",
+                   second.ports[0]);
     cr_assert_eq(fh_open(address, NULL, &other), FH_OK);
     cr_assert_eq(fh_file_open(other, "x/made", FH_FILE_WRITE | FH_FILE_CREATE,
                               (uint64_t)6 * sizeof(body), &info),
@@ -280,7 +281,8 @@ Test(files, a_file_is_open_once)
     MUST(fh_file_open(client, "rw/small", FH_FILE_WRITE, 0, &info));
     (void)snprintf(flag, sizeof(flag), "--export=x=%s,rw", folder);
     cr_assert_eq(server_process_start(&second, FARHEAPD, flags), 0, "see %s", second.log_path);
-    (void)snprintf(address, sizeof(address), "farheap://127.0.0.1:%u", second.ports[0]);
+    (void)snprintf(address, sizeof(address), "farheap://127.0.0.1:%u/?timeout=100s",
+                   second.ports[0]);
     cr_assert_eq(fh_open(address, NULL, &other), FH_OK);
     cr_assert_eq(fh_file_open(other, "x/small", 0, 0, &unused), FH_BUSY);
     MUST(fh_free(client, info.handle));
@@ -448,7 +450,7 @@ Test(files, an_export_that_cannot_be_ends_the_start_with_a_sentence)
     const char *const flags[] = {"--export=x=/nonexistent/folder", NULL};
 
     cr_assert_lt(server_process_start(&second, FARHEAPD, flags), 0);
-    cr_assert_eq(server_process_wait(&second, 5000), 6);
+    cr_assert_eq(server_process_wait(&second, 100000), 6);
     cr_assert(server_process_log_has(&second, "export unusable", 1000));
     server_process_fini(&second);
 }

@@ -56,7 +56,7 @@ static void setup(void)
     *strrchr(build, '/') = '\0'; /* .../server */
     *strrchr(build, '/') = '\0';
     cr_assert_eq(server_process_start(&server, FARHEAPD, NULL), 0, "see %s", server.log_path);
-    (void)snprintf(url, sizeof(url), "farheap://127.0.0.1:%u", server.ports[0]);
+    (void)snprintf(url, sizeof(url), "farheap://127.0.0.1:%u/?timeout=100s", server.ports[0]);
     (void)setenv("URL", url, 1);
     (void)setenv("CC", EXAMPLE_CC, 1);
     (void)setenv("CFLAGS", EXAMPLE_FLAGS, 1);
@@ -75,7 +75,7 @@ static void teardown(void)
     server_process_fini(&server);
 }
 
-TestSuite(install, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(install, .init = setup, .fini = teardown, .timeout = 300);
 
 static void expect_hello(const char *command)
 {

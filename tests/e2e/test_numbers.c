@@ -15,7 +15,7 @@
 #define PAGE UINT64_C(4096)
 #define GIB  (UINT64_C(1) << 30)
 
-enum { SMALL = 3000, MEDIUM = 60, LARGE = 4, TRIES = 200 };
+enum { SMALL = 3000, MEDIUM = 60, LARGE = 4, TRIES = 1000 };
 enum { INFO, ZONE_LIST, SLABS, BUDDY, PAGES, DOCUMENTS };
 
 static const char *const verbs[DOCUMENTS] = {"info", "zones", "slabs", "buddy", "pages"};
@@ -38,7 +38,7 @@ static void teardown(void)
     server_process_fini(&server);
 }
 
-TestSuite(numbers, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(numbers, .init = setup, .fini = teardown, .timeout = 300);
 
 /* --- a load --- */
 
@@ -70,7 +70,7 @@ static void load(void)
     fh_handle handle;
     char url[64];
 
-    (void)snprintf(url, sizeof(url), "farheap://127.0.0.1:%u", server.ports[0]);
+    (void)snprintf(url, sizeof(url), "farheap://127.0.0.1:%u/?timeout=100s", server.ports[0]);
     cr_assert_eq(fh_open(url, &options, &client), FH_OK);
     for (unsigned i = 0; i < SMALL; i++)
         put(client, "small", i, 20 + i % 1000);
@@ -98,8 +98,8 @@ static json_t *tell(const char *verb)
     FILE *tool;
     json_t *d;
 
-    (void)snprintf(line, sizeof(line), "%s -u farheap://127.0.0.1:%u --json %s", FARHEAP_TOOL,
-                   server.ports[0], verb);
+    (void)snprintf(line, sizeof(line), "%s -u farheap://127.0.0.1:%u/?timeout=100s --json %s",
+                   FARHEAP_TOOL, server.ports[0], verb);
     tool = popen(line, "r");
     cr_assert_not_null(tool);
     d = json_loadf(tool, 0, &error);
@@ -114,7 +114,7 @@ static unsigned admin_port(void)
     unsigned port = 0;
     FILE *log;
 
-    cr_assert(server_process_log_has(&server, "admin on ", 10000));
+    cr_assert(server_process_log_has(&server, "admin on ", 100000));
     cr_assert_not_null(log = fopen(server.log_path, "r"));
     while (port == 0 && fgets(line, sizeof(line), log)) {
         const char *at = strstr(line, "admin on 127.0.0.1:");
@@ -371,8 +371,8 @@ Test(numbers, info_tells_break_arenas_segments_and_the_largest_run)
     FILE *tool;
 
     load();
-    (void)snprintf(line, sizeof(line), "%s -u farheap://127.0.0.1:%u info", FARHEAP_TOOL,
-                   server.ports[0]);
+    (void)snprintf(line, sizeof(line), "%s -u farheap://127.0.0.1:%u/?timeout=100s info",
+                   FARHEAP_TOOL, server.ports[0]);
     cr_assert_not_null(tool = popen(line, "r"));
     text[fread(text, 1, sizeof(text) - 1, tool)] = '\0';
     cr_assert_eq(pclose(tool), 0);

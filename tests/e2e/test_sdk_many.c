@@ -21,7 +21,7 @@ static void setup(void)
     char url[64];
 
     cr_assert_eq(server_process_start(&server, FARHEAPD, flags), 0, "see %s", server.log_path);
-    (void)snprintf(url, sizeof(url), "farheap://127.0.0.1:%u", server.ports[0]);
+    (void)snprintf(url, sizeof(url), "farheap://127.0.0.1:%u/?timeout=100s", server.ports[0]);
     cr_assert_eq(fh_open(url, NULL, &client), FH_OK, "%s", fh_errmsg(client));
     for (size_t i = 0; i < COUNT; i++) {
         (void)snprintf(names[i], sizeof(names[i]), "name/%zu", i);
@@ -35,7 +35,7 @@ static void teardown(void)
     server_process_fini(&server);
 }
 
-TestSuite(sdk_many, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(sdk_many, .init = setup, .fini = teardown, .timeout = 300);
 
 #define MUST(call) cr_assert_eq((call), FH_OK, "%s", fh_errmsg(client))
 

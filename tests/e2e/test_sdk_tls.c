@@ -56,7 +56,7 @@ static fh_status join(const char *scheme, const char *host, const fh_options *op
 {
     char url[128];
 
-    (void)snprintf(url, sizeof(url), "%s://%s:%u", scheme, host, server.ports[0]);
+    (void)snprintf(url, sizeof(url), "%s://%s:%u/?timeout=100s", scheme, host, server.ports[0]);
     return fh_open(url, options, out);
 }
 
@@ -66,7 +66,7 @@ static void teardown(void)
     shell("rm -rf %s", folder);
 }
 
-TestSuite(sdk_tls, .init = make_certificates, .fini = teardown, .timeout = 60);
+TestSuite(sdk_tls, .init = make_certificates, .fini = teardown, .timeout = 300);
 
 Test(sdk_tls, bytes_of_all_sizes_travel)
 {

@@ -22,7 +22,7 @@ static void teardown(void)
     wire_fixture_fini(&f);
 }
 
-TestSuite(wire_caches, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(wire_caches, .init = setup, .fini = teardown, .timeout = 300);
 
 static ProtobufCBinaryData bytes_of(const char *text)
 {

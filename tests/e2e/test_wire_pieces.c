@@ -35,7 +35,7 @@ static void teardown(void)
     free(stream);
 }
 
-TestSuite(wire_pieces, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(wire_pieces, .init = setup, .fini = teardown, .timeout = 300);
 
 static void body_fill(size_t i, size_t size)
 {
@@ -182,5 +182,5 @@ Test(wire_pieces, what_is_whole_at_the_end_of_the_stream_is_answered)
     stream_send(&r, 17);
     cr_assert_eq(wire_client_send_end(&client), 0);
     answers_take();
-    cr_assert_eq(wire_client_wait_closed(&client, 5000), 0);
+    cr_assert_eq(wire_client_wait_closed(&client, WIRE_TIMEOUT_MS), 0);
 }

@@ -29,7 +29,7 @@ static void teardown(void)
     wire_fixture_fini(&f);
 }
 
-TestSuite(wire_refused, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(wire_refused, .init = setup, .fini = teardown, .timeout = 300);
 
 static void assert_unharmed(void)
 {

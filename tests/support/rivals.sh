@@ -15,7 +15,7 @@ free_port() {
 }
 
 wait_for_port() {
-    for _ in $(seq 100); do
+    for _ in $(seq 1000); do
         if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return; fi
         sleep 0.05
     done

@@ -18,7 +18,7 @@ server_complain() {
 # The address behind "WORD on " in the server's log, once it is there.
 server_address() {
     local address
-    for _ in $(seq 200); do
+    for _ in $(seq 1000); do
         address=$(sed -nE "s/.*\b$1 on ([0-9.]+:[0-9]+).*/\1/p" "$server_dir/log" | head -n 1)
         [[ -z $address ]] || { echo "$address"; return; }
         kill -0 "$server_pid" 2>/dev/null || break

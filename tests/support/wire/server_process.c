@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FLAGS_MAX = 32, LOG_READ_MAX = 1 << 20, POLL_MS = 5, START_MS = 20000 };
+enum { FLAGS_MAX = 32, LOG_READ_MAX = 1 << 20, POLL_MS = 5, START_MS = 120000 };
 
 static const char listening[] = "listening on 127.0.0.1:";
 
@@ -137,10 +137,16 @@ static int folder_make(struct server_process *s)
 int server_process_start(struct server_process *s, const char *program, const char *const *flags)
 {
     char swap[SERVER_PATH_MAX + 16];
-    const char *const defaults[] = {
-        "--listen=127.0.0.1:0,plain", "--memory=16MiB",      swap,
-        "--swap-size=64MiB",          "--zones=1",           "--admin-listen=none",
-        "--log-format=text",          "--memory-pressure=0%"};
+    const char *const defaults[] = {"--listen=127.0.0.1:0,plain",
+                                    "--memory=16MiB",
+                                    swap,
+                                    "--swap-size=64MiB",
+                                    "--zones=1",
+                                    "--admin-listen=none",
+                                    "--log-format=text",
+                                    "--memory-pressure=0%",
+                                    "--handshake-timeout=100s",
+                                    "--frame-timeout=100s"};
     const char *argv[FLAGS_MAX + 1] = {program};
     unsigned count = 1;
     int rc;

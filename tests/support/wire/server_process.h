@@ -30,7 +30,7 @@ struct server_process {
 
 /*
  * Starts `farheapd` (the path is FARHEAPD) with 16 MiB of memory, 64 MiB of swap in its folder, one
- * zone, a plain listener on 127.0.0.1, no admin port and deaf to pressure from outside, then `flags`
+ * zone, a plain listener on 127.0.0.1, no admin port, deaf to pressure from outside and patient with a busy machine, then `flags`
  * (NULL-terminated; may be NULL). A flag given here replaces the default of the same key. Returns when it listens on as many
  * TCP ports as there are --listen flags.
  */

@@ -48,7 +48,7 @@ int wire_client_connect(struct wire_client *c, uint16_t port)
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
-    c->timeout_ms = 5000;
+    c->timeout_ms = WIRE_TIMEOUT_MS;
     c->next_id = 1;
     c->response = NULL;
     c->body = NULL;

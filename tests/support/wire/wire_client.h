@@ -17,11 +17,11 @@
 
 #include "proto/head.h"
 
-enum { WIRE_ZONE_ANY = -1 };
+enum { WIRE_ZONE_ANY = -1, WIRE_TIMEOUT_MS = 100000 };
 
 struct wire_client {
     int fd;         /* -1 when closed */
-    int timeout_ms; /* of one send or receive; 5000 after connect */
+    int timeout_ms; /* of one send or receive; WIRE_TIMEOUT_MS after connect */
     uint64_t next_id;
     struct fh_head_arena arena;
     fh_response_head *response; /* of the last receive */

@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <string.h>
 
-enum { KEPT_SIZE = 300000, END_MS = 20000 };
+enum { KEPT_SIZE = 300000, END_MS = 120000 };
 
 static const char kept_name[] = "kept";
 
