@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Cuts moved bytes off the front of what is left; true when nothing is left. */
 static bool transfer_cut(struct fh_transfer *t, uint64_t bytes)
@@ -52,6 +53,24 @@ bool fh_transfer_step(struct fh_transfer *t, int64_t moved_or_error)
     if (moved_or_error == 0) /* the end of the file, or a disk that takes nothing */
         return transfer_end(t, -EIO);
     return transfer_cut(t, (uint64_t)moved_or_error) ? transfer_end(t, 0) : false;
+}
+
+uint64_t fh_io_reap_cost(const struct fh_transfer *t)
+{
+    uint64_t left = 0;
+
+    for (uint32_t i = 0; i < t->iov_count; i++)
+        left += t->iov[i].iov_len;
+    /* Of what was read each byte is looked at; of the rest only records are touched. */
+    return t->kind == FH_IO_READ ? t->moved + left : 1 + left / 16;
+}
+
+void fh_io_silence(struct fh_io *io)
+{
+    uint64_t events;
+
+    if (io->in_flight == 0)
+        (void)!read(io->event_fd, &events, sizeof(events));
 }
 
 void fh_io_finish(struct fh_io *io, struct fh_transfer *t)

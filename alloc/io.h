@@ -25,6 +25,7 @@ enum fh_io_kind { FH_IO_READ, FH_IO_WRITE, FH_IO_DATASYNC };
 
 enum {
     FH_IO_IOV_MAX = 64,
+    FH_IO_REAP_BYTES = 4 * 4096,  /* read by the transfers that one reap finishes, about */
     FH_IO_INTERRUPTED_MAX = 1000, /* -EINTR or -EAGAIN in a row; then the transfer is -EIO */
 };
 
@@ -74,11 +75,16 @@ static inline void fh_io_flush(struct fh_io *io)
     io->backend->flush(io);
 }
 
-/* Calls `done` of every finished transfer. Cheap when there is none. */
+/* Calls `done` of finished transfers, of about as many as a turn should; while there are others the eventfd stays
+ * readable. Cheap when there is none. */
 static inline void fh_io_reap(struct fh_io *io)
 {
     io->backend->reap(io);
 }
+
+/* The eventfd rang. When nothing is in flight that was late, about what a reap has seen already: it is silenced, or a
+ * loop that waits for it would turn for nothing. */
+void fh_io_silence(struct fh_io *);
 
 /* Waits for everything the kernel or a thread works on, then frees the backend. `done` is not
  * called any more, so normally nothing is in flight. NULL is fine. */
@@ -93,6 +99,8 @@ static inline void fh_io_destroy(struct fh_io *io)
 /* What one call of the system came to: bytes moved (of a sync: 0) or a negative errno. True when
  * the transfer is over, `result` set; false when the rest is to be started again. */
 bool fh_transfer_step(struct fh_transfer *, int64_t moved_or_error);
+/* What finishing it takes of FH_IO_REAP_BYTES: what was read has to be looked at, a write is just over. */
+uint64_t fh_io_reap_cost(const struct fh_transfer *);
 /* Counts, and calls `done`. */
 void fh_io_finish(struct fh_io *, struct fh_transfer *);
 

@@ -6,6 +6,8 @@
  *
  *   submit -> collected -> (flush) waiting -> thread -> finished -> (reap) done
  *
+ * A reap takes as many finished ones as a turn should: what they let go on is handed over before the next ones.
+ *
  * Invariants
  *   [I1] in_flight equals collected + waiting + in a thread's hands + finished
  *   [I2] the eventfd is readable if and only if the list of finished transfers is not empty; both
@@ -139,15 +141,19 @@ static void threads_reap(struct fh_io *io)
 {
     struct threads *p = threads_of(io);
     struct fh_list finished, *node;
-    uint64_t events;
+    uint64_t bytes = 0, events;
 
     if (io->in_flight == 0)
         return;
     fh_list_init(&finished);
     pthread_mutex_lock(&p->lock);
-    if (!fh_list_is_empty(&p->finished))
-        (void)!read(io->event_fd, &events, sizeof(events));
-    list_move(&finished, &p->finished);
+    bool any = !fh_list_is_empty(&p->finished);
+    while (bytes < FH_IO_REAP_BYTES && (node = fh_list_pop(&p->finished)) != NULL) {
+        bytes += fh_io_reap_cost(FH_CONTAINER_OF(node, struct fh_transfer, link));
+        fh_list_push_back(&finished, node);
+    }
+    if (any && fh_list_is_empty(&p->finished))
+        (void)!read(io->event_fd, &events, sizeof(events)); /* [I2] */
     pthread_mutex_unlock(&p->lock);
     while ((node = fh_list_pop(&finished)) != NULL)
         fh_io_finish(io, FH_CONTAINER_OF(node, struct fh_transfer, link));

@@ -8,9 +8,12 @@
  *
  * With DEFER_TASKRUN the kernel finishes transfers only when this thread asks for it, while the
  * eventfd is already readable; and one request brings only a part of them. The ring says in a flag
- * whether there are more, so reap asks as long as it does. Posting a completion rings the eventfd
- * too, so it is silenced after each request: what rings after that is really new, and if it came
- * before the flag was looked at, the flag tells.
+ * whether there are more.
+ *
+ * A reap finishes as much as a turn should, and leaves the rest for the next one: what the finished
+ * ones let go on is submitted in between, so the disk has work while pages are unsealed here. The
+ * eventfd is silenced only when nothing is left, and then the ring is looked at once more: what
+ * came in between had its ringing silenced, and rings again.
  *
  * Invariants
  *   [I1] running, the transfers in the ring, is at most depth; depth is at most the completion
@@ -81,10 +84,12 @@ static void uring_flush(struct fh_io *io)
         (void)io_uring_submit(&u->ring);
 }
 
-static void uring_complete(struct uring *u, struct io_uring_cqe *cqe)
+/* Returns what it counts for, in bytes. */
+static uint64_t uring_complete(struct uring *u, struct io_uring_cqe *cqe)
 {
     struct fh_transfer *t = io_uring_cqe_get_data(cqe);
     int32_t result = cqe->res;
+    uint64_t bytes = fh_io_reap_cost(t);
 
     io_uring_cqe_seen(&u->ring, cqe);
     FH_ASSERT(u->running > 0);
@@ -93,18 +98,7 @@ static void uring_complete(struct uring *u, struct io_uring_cqe *cqe)
         fh_io_finish(&u->io, t);
     else
         fh_list_push_front(&u->queue, &t->link);
-}
-
-static uint32_t uring_complete_all(struct uring *u)
-{
-    struct io_uring_cqe *cqe;
-    uint32_t count = 0;
-
-    while (u->running > 0 && io_uring_peek_cqe(&u->ring, &cqe) == 0) {
-        uring_complete(u, cqe);
-        count++;
-    }
-    return count;
+    return bytes;
 }
 
 /* Transfers that are over, but whose completions this thread has to fetch. */
@@ -113,20 +107,30 @@ static bool uring_has_work(const struct uring *u)
     return IO_URING_READ_ONCE(*u->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
-/* Ends: `done` may submit, but nothing enters the ring before the flush behind the loop. */
+static bool uring_has_more(const struct uring *u)
+{
+    return uring_has_work(u) || io_uring_cq_ready(&u->ring) > 0;
+}
+
+/* `done` may submit, but nothing enters the ring before the flush behind the loop. */
 static void uring_reap(struct fh_io *io)
 {
     struct uring *u = uring_of(io);
-    uint64_t events;
+    struct io_uring_cqe *cqe;
+    const uint64_t one = 1;
+    uint64_t bytes = 0, events;
 
     if (io->in_flight == 0)
         return;
-    do { /* silence before looking: what comes later rings again, and says that it waits */
-        if (uring_has_work(u))
-            (void)io_uring_get_events(&u->ring);
+    if (uring_has_work(u))
+        (void)io_uring_get_events(&u->ring);
+    while (bytes < FH_IO_REAP_BYTES && u->running > 0 && io_uring_peek_cqe(&u->ring, &cqe) == 0)
+        bytes += uring_complete(u, cqe);
+    if (!uring_has_more(u)) {
         (void)!read(io->event_fd, &events, sizeof(events));
-        (void)uring_complete_all(u);
-    } while (uring_has_work(u));
+        if (uring_has_more(u))
+            (void)!write(io->event_fd, &one, sizeof(one));
+    }
     if (!fh_list_is_empty(&u->queue) || io_uring_sq_ready(&u->ring) > 0)
         uring_flush(io);
 }

@@ -238,7 +238,14 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    (void)arg; /* the turn that follows reaps */
+    fh_io_silence(arg); /* the turn that follows reaps */
+}
+
+static void on_catalog(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg; /* the turn that follows looks at it */
 }
 
 static void zone_ticks(struct fh_zone_thread *t)
@@ -365,10 +372,10 @@ static int zone_make_events(struct fh_zone_thread *t)
         return -ENOMEM;
     t->mail_event =
         event_new(t->base, t->mailbox.event_fd, EV_READ | EV_PERSIST, on_flag, &t->mail);
-    t->io_event = event_new(t->base, t->io->event_fd, EV_READ | EV_PERSIST, on_io, t);
+    t->io_event = event_new(t->base, t->io->event_fd, EV_READ | EV_PERSIST, on_io, t->io);
     if (t->zone.durable) {
         t->data_event = event_new(t->base, fh_catalog_event_fd(t->zone.durable->catalog),
-                                  EV_READ | EV_PERSIST, on_io, t);
+                                  EV_READ | EV_PERSIST, on_catalog, t);
         if (!t->data_event)
             return -ENOMEM;
     }

@@ -167,6 +167,31 @@ ON_EACH_BACKEND(many_are_all_finished)
     free(t);
 }
 
+/* As much as a turn should do; the eventfd says that there is more. */
+ON_EACH_BACKEND(a_reap_leaves_the_rest_to_the_next_turn)
+{
+    enum { ALL = 32, EACH = FH_IO_REAP_BYTES / PAGE };
+    struct fh_transfer *t = calloc(ALL, sizeof(*t));
+    uint8_t *bytes = pages_new(ALL);
+
+    cr_assert_eq(one_transfer(FH_IO_WRITE, 0, bytes, ALL * PAGE), 0);
+    done_count = 0;
+    for (uint32_t i = 0; i < ALL; i++) {
+        transfer_set(&t[i], FH_IO_READ, (uint64_t)i * PAGE, bytes + (size_t)i * PAGE, PAGE);
+        fh_io_submit(io, &t[i]);
+    }
+    fh_io_flush(io);
+    while (done_count < ALL) {
+        uint32_t before = done_count;
+        cr_assert(rings(5000), "%u of %d are done and nobody rings", done_count, ALL);
+        fh_io_reap(io);
+        cr_assert(done_count - before <= EACH || strcmp(io->backend->name, "fake") == 0);
+    }
+    while (rings(10)) /* late, perhaps, but not for ever */
+        fh_io_silence(io);
+    free(t);
+}
+
 static void submit_again(struct fh_transfer *t)
 {
     if (++done_count == 50)
