@@ -84,7 +84,7 @@ void fh_slab_size_init_typed(struct fh_slab_size *z, uint32_t object_bytes, uint
 static size_t run_size(const struct fh_slab_size *z)
 {
     return sizeof(struct fh_slab_run) + fh_slab_size_words(z) * sizeof(uint64_t) +
-           fh_align_up((uint64_t)z->objects * z->record_bytes, sizeof(uint64_t));
+           (size_t)z->objects * z->record_bytes;
 }
 
 struct fh_slab_run *fh_slab_run_create(struct fh_mem *mem, const struct fh_slab_size *z,
