@@ -14,5 +14,6 @@ uint64_t fh_machine_physical_bytes(void);
 uint64_t fh_machine_memory_bytes(void);
 uint32_t fh_machine_cpus(void);
 uint64_t fh_machine_rss_bytes(void);
+uint64_t fh_machine_cpu_ns(void); /* that all threads have used so far, user and system */
 
 #endif

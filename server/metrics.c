@@ -487,6 +487,8 @@ static void print_node(FILE *out, const struct fh_node_figures *n)
     fprintf(out, "farheap_uptime_seconds %.3f\n", (double)n->uptime_ms / 1000);
     family(out, "resident_memory_bytes", "gauge", "Memory of the whole process.");
     fprintf(out, "farheap_resident_memory_bytes %" PRIu64 "\n", n->rss_bytes);
+    family(out, "cpu_seconds_total", "counter", "CPU time of the whole process, user and system.");
+    fprintf(out, "farheap_cpu_seconds_total %.6f\n", (double)n->cpu_ns / 1e9);
     family(out, "connections_total", "counter", "Connections accepted by listener.");
     fprintf(out, "farheap_connections_total{listener=\"plain\"} %" PRIu64 "\n", n->accepted[0]);
     fprintf(out, "farheap_connections_total{listener=\"tls\"} %" PRIu64 "\n", n->accepted[1]);

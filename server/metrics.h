@@ -125,7 +125,7 @@ struct fh_node_figures {
     const char *node;
     const char *io;
     bool tls;
-    uint64_t uptime_ms, rss_bytes, metadata_bytes;
+    uint64_t uptime_ms, rss_bytes, cpu_ns, metadata_bytes;
     struct fh_memory_figures memory;
     uint64_t accepted[2]; /* plain, tls */
     uint64_t rejected;    /* over max-connections */

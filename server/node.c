@@ -17,6 +17,7 @@ void fh_node_figures_of(const struct fh_node *node, struct fh_node_figures *out)
         .tls = node->tls,
         .uptime_ms = fh_clock_ms_of(fh_clock_ns() - node->started_ns),
         .rss_bytes = fh_machine_rss_bytes(),
+        .cpu_ns = fh_machine_cpu_ns(),
         .memory = {.configured = atomic_load(&node->memory.configured),
                    .budget = atomic_load(&node->memory.budget),
                    .most = atomic_load(&node->memory.most),

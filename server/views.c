@@ -470,6 +470,7 @@ static json_t *info_document(const struct fh_node_figures *node, const struct vi
     put_text(d, "buddy", sum->buddy ? sum->buddy : "");
     put_text(d, "pressure", pressures[sum->reclaim.pressure]);
     put(d, "rss_bytes", node->rss_bytes);
+    put(d, "cpu_ns", node->cpu_ns);
     put(d, "region_bytes", sum->pager.frames_total * FH_PAGE_SIZE);
     put(d, "metadata_bytes", sum->metadata_bytes);
     info_memory(d, &node->memory, sum);

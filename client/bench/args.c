@@ -166,6 +166,35 @@ int fh_args_size_range(struct fh_sizes *s, const char *text)
     return 0;
 }
 
+static int parse_rate_item(const char **at, char end, double *out)
+{
+    size_t size = strcspn(*at, ":/");
+    uint64_t rate;
+    char item[24];
+
+    if (size >= sizeof(item) || ((*at)[size] != end && (end != '\0' || (*at)[size] != '/')))
+        return -EINVAL;
+    memcpy(item, *at, size);
+    item[size] = '\0';
+    *at += size + ((*at)[size] != '\0');
+    if (fh_units_count(item, &rate) != 0 || rate == 0)
+        return -EINVAL;
+    *out = (double)rate;
+    return 0;
+}
+
+int fh_args_ramp(struct fh_bench_options *o, const char *text)
+{
+    o->ramp_step_ns = UINT64_C(5000000000);
+    if (parse_rate_item(&text, ':', &o->rate) != 0 ||
+        parse_rate_item(&text, ':', &o->ramp_to) != 0 ||
+        parse_rate_item(&text, '\0', &o->ramp_by) != 0 || o->ramp_to < o->rate)
+        return -EINVAL;
+    if (*text != '\0' && fh_units_time(text, &o->ramp_step_ns) != 0)
+        return -EINVAL;
+    return o->ramp_step_ns > 0 ? 0 : -EINVAL;
+}
+
 int fh_args_gap(struct fh_bench_options *o, const char *text)
 {
     o->gap_ns = 0;

@@ -14,6 +14,8 @@ int fh_args_mix(struct fh_bench_options *, const char *text);
 int fh_args_dist(struct fh_dist_shape *, const char *text);
 int fh_args_sizes(struct fh_sizes *, const char *text);
 int fh_args_size_range(struct fh_sizes *, const char *text);
+/* FROM:TO:BY or FROM:TO:BY/TIME; FROM becomes the rate. */
+int fh_args_ramp(struct fh_bench_options *, const char *text);
 int fh_args_gap(struct fh_bench_options *, const char *text);
 int fh_args_percents(struct fh_bench_options *, const char *text);
 

@@ -32,6 +32,7 @@ static void info_take(const json_t *doc, struct fh_server_info *out)
     info_text(doc, "io", out->io, sizeof(out->io));
     out->zones = info_number(doc, "zones");
     out->rss_bytes = info_number(doc, "rss_bytes");
+    out->cpu_ns = info_number(doc, "cpu_ns");
     out->faults_first_write = info_number(faults, "first_write");
     out->faults_swap = info_number(faults, "swap");
     out->faults_copy_on_write = info_number(faults, "copy_on_write");

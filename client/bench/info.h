@@ -18,6 +18,7 @@ struct fh_server_info {
     uint64_t reclaimed; /* pages, of any kind */
     uint64_t frames_used, frames_total;
     uint64_t swap_used_bytes, rss_bytes;
+    uint64_t cpu_ns; /* used by the process; 0: an older server, which does not tell */
 };
 
 bool fh_server_info_read(const char *url, const fh_options *options, struct fh_server_info *out);

@@ -32,6 +32,8 @@ enum {
     OPT_CSV,
     OPT_HGRM,
     OPT_HLOG,
+    OPT_PLOT,
+    OPT_RAMP,
     OPT_TOUCH,
     OPT_SEED,
     OPT_KEEP,
@@ -67,6 +69,8 @@ static const struct option long_options[] = {
     {"csv", required_argument, NULL, OPT_CSV},
     {"hgrm", required_argument, NULL, OPT_HGRM},
     {"hlog", required_argument, NULL, OPT_HLOG},
+    {"plot", required_argument, NULL, OPT_PLOT},
+    {"ramp", required_argument, NULL, OPT_RAMP},
     {"workload", required_argument, NULL, 'w'},
     {"clients", required_argument, NULL, 'c'},
     {"threads", required_argument, NULL, 't'},
@@ -202,7 +206,10 @@ static int parse_one_load(struct fh_parse *p, int option, const char *text)
     case 'n':
         return fh_units_count(text, &o->requests);
     case 'R':
+        p->rate_given = true;
         return parse_rate(o, text);
+    case OPT_RAMP:
+        return fh_args_ramp(o, text);
     case OPT_WARMUP:
         p->warmup_given = true;
         return fh_units_time(text, &o->warmup_ns);
@@ -273,6 +280,9 @@ static int parse_one_output(struct fh_bench_options *o, int option, const char *
         return 0;
     case OPT_HLOG:
         o->hlog_path = text;
+        return 0;
+    case OPT_PLOT:
+        o->plot_path = text;
         return 0;
     case OPT_PERCENTILES:
         return fh_args_percents(o, text);

@@ -21,6 +21,7 @@
 #define FH_PERCENTS_MAX 8
 #define FH_ROUNDS_MAX   99
 #define FH_WORKFILE_MAX 4096
+#define FH_STEPS_MAX    200
 
 struct fh_sizes {
     uint32_t count;
@@ -51,10 +52,12 @@ struct fh_bench_options {
     uint32_t rounds; /* of each target; 0 = three when there are several */
     uint64_t duration_ns, warmup_ns, requests; /* requests 0 = by time */
     double rate;                               /* total; 0 = closed loop */
+    double ramp_to, ramp_by;                   /* open loop from `rate` on; ramp_by 0 = no ramp */
+    uint64_t ramp_step_ns;                     /* measured at each rate */
     bool poisson, verify, quiet, server_stats, keep;
     uint64_t gap_ns;      /* between filling and measuring */
     const char *gap_file; /* the same: until it exists; or NULL */
-    const char *json_path, *csv_path, *hgrm_prefix, *hlog_path; /* NULL: not written */
+    const char *json_path, *csv_path, *hgrm_prefix, *hlog_path, *plot_path; /* NULL: not written */
     double percents[FH_PERCENTS_MAX];
     uint32_t percent_count;
     struct fh_gate gates[FH_ASSERTS_MAX];

@@ -132,6 +132,10 @@ static int check_load(struct fh_parse *p)
 
     if (p->duration_given && o->requests > 0)
         return fh_parse_refuse("-d or -n, not both", NULL);
+    if (o->ramp_by > 0 && (p->rate_given || o->requests > 0 || o->rounds > 0))
+        return fh_parse_refuse("--ramp has its own rates and times: no -R, -n or --rounds", NULL);
+    if (o->ramp_by > 0 && (o->ramp_to - o->rate) / o->ramp_by >= FH_STEPS_MAX)
+        return fh_parse_refuse("--ramp has at most 200 steps", NULL);
     if (o->duration_ns == 0 || o->duration_ns > UINT64_C(7) * 86400 * 1000000000)
         return fh_parse_refuse("-d must be above 0 and at most 7 days", NULL);
     if (o->keys == 0 || o->keys > 1000000000)

@@ -15,7 +15,7 @@ struct fh_parse {
     const char *url;
     const char *targets[FH_TARGETS_MAX], *pids[FH_TARGETS_MAX];
     uint32_t target_count, pid_count;
-    bool warmup_given, duration_given;
+    bool warmup_given, duration_given, rate_given;
 };
 
 /* Says what is wrong with which value (NULL: with none), and returns 2. */

@@ -10,7 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-uint64_t fh_proc_now(void);         /* monotonic */
-uint64_t fh_proc_cpu_ns(pid_t pid); /* used by all its threads so far */
+uint64_t fh_proc_now(void);           /* monotonic */
+uint64_t fh_proc_cpu_ns(pid_t pid);   /* used by all its threads so far */
+uint64_t fh_proc_thread_cpu_ns(void); /* by the calling thread */
 
 #endif

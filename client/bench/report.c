@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+static const double BUSY_PERCENT = 95.0; /* above it, the load tester may be the limit */
+
 static double per_second(double amount, uint64_t ns)
 {
     return ns == 0 ? 0.0 : amount * 1e9 / (double)ns;
@@ -70,7 +72,9 @@ static void print_load(const struct fh_bench_options *o, FILE *out)
 
     fprintf(out, "load    %u thread%s, %u connections   pipeline %u   ", o->threads,
             o->threads > 1 ? "s" : "", o->clients, o->pipeline);
-    if (o->rate > 0)
+    if (o->ramp_by > 0)
+        fprintf(out, "open loop, a ramp of rates, %s\n", o->poisson ? "poisson" : "const");
+    else if (o->rate > 0)
         fprintf(out, "open loop %s op/s, %s\n", fh_units_show_count(text, (uint64_t)o->rate),
                 o->poisson ? "poisson" : "const");
     else
@@ -191,21 +195,73 @@ static void print_server(const struct fh_side *s, FILE *out)
     if (s->informed) {
         fprintf(out,
                 "server  first-write faults +%" PRIu64 "   swap-ins +%" PRIu64
-                "   reclaimed +%" PRIu64,
+                "   copies on write +%" PRIu64 "   reclaimed +%" PRIu64,
                 a->faults_first_write - b->faults_first_write, a->faults_swap - b->faults_swap,
-                a->reclaimed - b->reclaimed);
+                a->faults_copy_on_write - b->faults_copy_on_write, a->reclaimed - b->reclaimed);
         fprintf(out, "   frames %s", fh_units_show_size(text, b->frames_used * 4096));
         fprintf(out, " -> %s", fh_units_show_size(text, a->frames_used * 4096));
         fprintf(out, "   RSS %s\n", fh_units_show_size(text, a->rss_bytes));
     }
-    if (s->total.cpu_ns > 0 && s->total.all > 0)
-        fprintf(out, "CPU     %.2f us of the server's per operation\n",
-                (double)s->total.cpu_ns / 1e3 / (double)s->total.all);
+}
+
+/* What an operation cost either side; and whether it was the load tester that could no more. */
+static void print_cpu(const struct fh_run *run, const struct fh_tally *t, FILE *out)
+{
+    double busy = fh_tally_busy_percent(t);
+
+    if (t->all == 0)
+        return;
+    fprintf(out, "CPU     ");
+    if (t->cpu_ns > 0)
+        fprintf(out, "%.2f us of the server's per operation   ",
+                (double)t->cpu_ns / 1e3 / (double)t->all);
+    fprintf(out, "%.2f us of the load tester's, busy %.0f%% of the time\n",
+            (double)t->own_cpu_ns / 1e3 / (double)t->all, busy);
+    if (busy > BUSY_PERCENT)
+        fprintf(out,
+                "  WARNING: the load tester itself was busy %.0f%% of the time: use more than "
+                "-t %u\n",
+                busy, run->o->threads);
+}
+
+static void print_step(const struct fh_step *s, FILE *out)
+{
+    char text[FH_UNITS_TEXT];
+
+    fprintf(out, "%11s", fh_units_show_count(text, (uint64_t)s->rate));
+    fprintf(out, " %11s %6.1f%%", fh_units_show_count(text, (uint64_t)s->ops_per_second),
+            s->rate_percent);
+    fprintf(out, " %8s", fh_units_show_time(text, (double)s->p50_ns));
+    fprintf(out, " %8s", fh_units_show_time(text, (double)s->p99_ns));
+    fprintf(out, " %8s", fh_units_show_time(text, (double)s->p999_ns));
+    fprintf(out, " %8s", fh_units_show_time(text, (double)s->max_ns));
+    fprintf(out, " %11s", fh_units_show_time(text, (double)s->service_p99_ns));
+    fprintf(out, " %8s", fh_units_show_time(text, s->server_cpu_ns_per_op));
+    fprintf(out, " %6" PRIu64 "  %s\n", s->failed, s->broke != NULL ? s->broke : "ok");
+}
+
+static void print_ramp(const struct fh_side *s, FILE *out)
+{
+    char text[FH_UNITS_TEXT];
+
+    if (s->step_count == 0)
+        return;
+    fprintf(out, "%11s %11s %7s %8s %8s %8s %8s %11s %8s %6s  %s\n", "RATE", "OP/s", "KEPT", "P50",
+            "P99", "P99.9", "MAX", "SERVICE P99", "CPU/OP", "ERR", "GOAL");
+    for (uint32_t i = 0; i < s->step_count; i++)
+        print_step(&s->step[i], out);
+    if (s->step_best > 0)
+        fprintf(out, "highest rate that held: %s op/s; what follows is of that rate\n",
+                fh_units_show_count(text, (uint64_t)s->step_best));
+    else
+        fprintf(out, "not even %s op/s held; what follows is of that rate\n",
+                fh_units_show_count(text, (uint64_t)s->step[0].rate));
 }
 
 static void print_side(const struct fh_run *run, const struct fh_side *s, FILE *out)
 {
     print_target(s, out);
+    print_ramp(s, out);
     print_header(run->o, out);
     for (int op = 0; op < FH_OPS; op++)
         if (run->o->mix[op] > 0 || s->total.ops[op].latency.count > 0)
@@ -214,6 +270,7 @@ static void print_side(const struct fh_run *run, const struct fh_side *s, FILE *
     if (run->o->rate > 0)
         print_open_loop(&s->total, out);
     print_server(s, out);
+    print_cpu(run, &s->total, out);
 }
 
 void fh_report_print(const struct fh_run *run, FILE *out)

@@ -4,6 +4,7 @@
  * time, service from the time it was sent; the second is written as get.service.
  */
 #include "client/bench/hdr.h"
+#include "client/bench/plot.h"
 #include "client/bench/report.h"
 
 #include <errno.h>
@@ -135,6 +136,8 @@ int fh_report_files(const struct fh_run *run)
         rc |= told(write_csv(run, o->csv_path), o->csv_path);
     if (o->hlog_path != NULL)
         rc |= told(write_hlog(run, o->hlog_path), o->hlog_path);
+    if (o->plot_path != NULL)
+        rc |= told(fh_plot_write(run, o->plot_path), o->plot_path);
     if (o->hgrm_prefix != NULL) {
         snprintf(prefix, sizeof(prefix), "%s", o->hgrm_prefix);
         rc |= told(each_hist(run, hgrm_write, prefix), o->hgrm_prefix);

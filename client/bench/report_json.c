@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 static json_t *whole(uint64_t value)
@@ -40,6 +41,8 @@ static json_t *json_options(const struct fh_bench_options *o)
     json_object_set_new(doc, "keys", whole(o->keys));
     json_object_set_new(doc, "sizes", sizes);
     json_object_set_new(doc, "touch_bytes", whole(o->touch_bytes));
+    json_object_set_new(doc, "scan_max", whole(o->scan_max));
+    json_object_set_new(doc, "overcommit", json_real(o->overcommit));
     json_object_set_new(doc, "seed", whole(o->seed));
     json_object_set_new(doc, "clients", whole(o->clients));
     json_object_set_new(doc, "threads", whole(o->threads));
@@ -48,6 +51,10 @@ static json_t *json_options(const struct fh_bench_options *o)
     json_object_set_new(doc, "requests", whole(o->requests));
     json_object_set_new(doc, "warmup_ns", whole(o->warmup_ns));
     json_object_set_new(doc, "rate", json_real(o->rate));
+    if (o->ramp_by > 0)
+        json_object_set_new(doc, "ramp",
+                            json_pack("{sfsfsI}", "to", o->ramp_to, "by", o->ramp_by, "step_ns",
+                                      (json_int_t)o->ramp_step_ns));
     json_object_set_new(doc, "arrival", json_string(o->poisson ? "poisson" : "const"));
     json_object_set_new(doc, "verify", json_boolean(o->verify));
     return doc;
@@ -64,7 +71,7 @@ static json_t *json_hist(const struct fh_bench_options *o, const struct fh_hist 
         snprintf(key, sizeof(key), "%g", o->percents[i]);
         json_object_set_new(percentiles, key, whole(fh_hist_percentile(h, o->percents[i])));
     }
-    for (uint32_t i = 0; i < FH_HIST_BUCKETS; i++)
+    for (uint32_t i = 0; i < FH_HIST_BUCKETS && h->count > 0; i++)
         if (h->counts[i] > 0)
             json_array_append_new(buckets, json_pack("[II]", (json_int_t)fh_hist_highest(i),
                                                      (json_int_t)h->counts[i]));
@@ -137,7 +144,7 @@ static void json_rounds(json_t *doc, const struct fh_side *s)
     json_object_set_new(doc, "rounds", rows);
     json_object_set_new(doc, "median_ops_per_second",
                         json_real(round_median(rates, s->round_count)));
-    if (s->target->pid != 0)
+    if (s->total.cpu_ns > 0)
         json_object_set_new(doc, "median_server_cpu_ns_per_op",
                             json_real(round_median(cpus, s->round_count)));
 }
@@ -149,6 +156,30 @@ static json_t *json_info(const struct fh_server_info *s)
                      (json_int_t)s->faults_copy_on_write, "reclaimed", (json_int_t)s->reclaimed,
                      "frames_used", (json_int_t)s->frames_used, "swap_used_bytes",
                      (json_int_t)s->swap_used_bytes, "rss_bytes", (json_int_t)s->rss_bytes);
+}
+
+static json_t *json_step(const struct fh_step *s)
+{
+    json_t *row =
+        json_pack("{sfsfsfsfsIsIsIsIsIsI}", "rate", s->rate, "ops_per_second", s->ops_per_second,
+                  "rate_percent", s->rate_percent, "server_cpu_ns_per_op", s->server_cpu_ns_per_op,
+                  "failed", (json_int_t)s->failed, "p50_ns", (json_int_t)s->p50_ns, "p99_ns",
+                  (json_int_t)s->p99_ns, "p99.9_ns", (json_int_t)s->p999_ns, "max_ns",
+                  (json_int_t)s->max_ns, "service_p99_ns", (json_int_t)s->service_p99_ns);
+
+    json_object_set_new(row, "broke", s->broke != NULL ? json_string(s->broke) : json_null());
+    return row;
+}
+
+static void json_ramp(json_t *doc, const struct fh_side *s)
+{
+    json_t *rows = json_array();
+
+    for (uint32_t i = 0; i < s->step_count; i++)
+        json_array_append_new(rows, json_step(&s->step[i]));
+    json_object_set_new(doc, "ramp", rows);
+    json_object_set_new(doc, "ramp_held_rate",
+                        s->step_best > 0 ? json_real(s->step_best) : json_null());
 }
 
 static json_t *json_side(const struct fh_bench_options *o, const struct fh_side *s)
@@ -184,17 +215,34 @@ static json_t *json_side(const struct fh_bench_options *o, const struct fh_side 
         json_object_set_new(doc, "server_before", json_info(&s->before));
         json_object_set_new(doc, "server_after", json_info(&s->after));
     }
+    if (t->all > 0) {
+        json_object_set_new(doc, "own_cpu_ns_per_op",
+                            json_real((double)t->own_cpu_ns / (double)t->all));
+        json_object_set_new(doc, "own_busy_percent", json_real(fh_tally_busy_percent(t)));
+    }
+    if (o->ramp_by > 0)
+        json_ramp(doc, s);
     json_rounds(doc, s);
     json_object_set_new(doc, "seconds", json_seconds(t));
     return doc;
 }
 
+static json_t *json_host(void)
+{
+    char system[4 * 65] = "";
+    struct utsname u;
+
+    if (uname(&u) == 0)
+        snprintf(system, sizeof(system), "%s %s %s", u.sysname, u.release, u.machine);
+    return json_pack("{sIss}", "cpus", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "system", system);
+}
+
 int fh_report_json(const struct fh_run *run, const char *path)
 {
     json_t *targets = json_array();
-    json_t *doc = json_pack("{sssssosos{sI}}", "schema", "farheap-bench/1", "version",
-                            FARHEAP_VERSION, "options", json_options(run->o), "targets", targets,
-                            "host", "cpus", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN));
+    json_t *doc = json_pack("{sssss{ss}sososo}", "schema", "farheap-bench/1", "version",
+                            FARHEAP_VERSION, "build", "compiler", __VERSION__, "options",
+                            json_options(run->o), "targets", targets, "host", json_host());
     int rc;
 
     if (doc == NULL)

@@ -9,28 +9,7 @@
 #ifndef FH_CLIENT_BENCH_RUN_H
 #define FH_CLIENT_BENCH_RUN_H
 
-#include "client/bench/info.h"
-#include "client/bench/worker.h"
-
-/* What one round measured; 0 = nothing. */
-struct fh_round {
-    double ops_per_second, cpu_ns_per_op;
-};
-
-/* One target of the run. */
-struct fh_side {
-    const struct fh_target *target;
-    struct fh_workload workload;
-    struct fh_worker *workers;   /* one per thread */
-    struct fh_tally *per_thread; /* of the round that is running */
-    struct fh_tally total;       /* of all rounds */
-    struct fh_round round[FH_ROUNDS_MAX];
-    uint32_t round_count;
-    double fill_seconds;
-    uint64_t fill_bytes;
-    bool informed; /* farheap, and `before` and `after` are valid */
-    struct fh_server_info before, after;
-};
+#include "client/bench/side.h"
 
 struct fh_run {
     const struct fh_bench_options *o;

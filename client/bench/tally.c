@@ -81,6 +81,8 @@ void fh_tally_merge(struct fh_tally *into, const struct fh_tally *from)
     into->sent += from->sent;
     into->all += from->all;
     into->cpu_ns += from->cpu_ns;
+    into->own_cpu_ns += from->own_cpu_ns;
+    into->busy_of_ns += from->busy_of_ns;
     if (from->seconds > into->seconds)
         into->seconds = from->seconds;
     for (uint32_t i = 0; i < from->seconds; i++)
@@ -152,4 +154,9 @@ double fh_tally_rate_percent(const struct fh_tally *t)
     if (t->elapsed_ns > t->window_ns)
         stretched = (double)t->window_ns / (double)t->elapsed_ns;
     return 100.0 * (double)t->sent / (double)t->due * stretched;
+}
+
+double fh_tally_busy_percent(const struct fh_tally *t)
+{
+    return t->busy_of_ns == 0 ? 0.0 : 100.0 * (double)t->own_cpu_ns / (double)t->busy_of_ns;
 }

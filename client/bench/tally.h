@@ -39,6 +39,8 @@ struct fh_tally {
     uint64_t window_ns;                 /* measured time as planned, sum over rounds */
     uint64_t elapsed_ns;                /* until the last reply */
     uint64_t cpu_ns;                    /* the server's, for `all`; 0 = not known */
+    uint64_t own_cpu_ns;                /* the load tester's threads', for `all` */
+    uint64_t busy_of_ns;                /* how long these threads ran, all together */
     uint32_t seconds;                   /* rows in use */
     struct fh_tally_second second[FH_TALLY_SECONDS];
 };
@@ -53,5 +55,6 @@ void fh_tally_add(struct fh_tally *, const struct fh_request *, uint64_t now_ns,
 uint64_t fh_tally_ok(const struct fh_tally *);
 uint64_t fh_tally_failed(const struct fh_tally *);
 double fh_tally_rate_percent(const struct fh_tally *); /* of the rate that was asked for */
+double fh_tally_busy_percent(const struct fh_tally *); /* of the load tester's threads' time */
 
 #endif

@@ -235,6 +235,8 @@ static void worker_flush(struct fh_worker *k)
 
 static void worker_note(struct fh_worker *k, struct fh_request *r, uint64_t now)
 {
+    if (r->status != FH_OK)
+        atomic_fetch_add_explicit(&k->failures, 1, memory_order_relaxed);
     if (r->status != FH_OK && k->failed == FH_OK)
         k->failed = r->status;
     /* An object that cannot be made ends the fill: the run would only measure NOT_FOUND. */
@@ -356,12 +358,13 @@ static void worker_begin(struct fh_worker *k, const struct fh_stint *s)
     k->ended = k->waiting = false;
     k->failed = FH_OK;
     atomic_store(&k->done, 0);
+    atomic_store(&k->failures, 0);
     k->swept_ns = fh_proc_now();
-    k->open_loop = s->phase == FH_PHASE_RUN && k->o->rate > 0;
+    k->open_loop = s->phase == FH_PHASE_RUN && s->rate > 0;
     if (s->phase == FH_PHASE_RUN)
         fh_draw_init(&k->draw, k->o, k->index, s->round);
     if (k->open_loop)
-        fh_pacer_init(&k->pacer, k->o->rate, k->index, k->o->threads, k->o->poisson, s->start_ns,
+        fh_pacer_init(&k->pacer, s->rate, k->index, k->o->threads, k->o->poisson, s->start_ns,
                       k->o->seed + s->round);
 }
 
@@ -387,4 +390,6 @@ void fh_worker_run(struct fh_worker *k, const struct fh_stint *s)
     }
     if (k->open_loop)
         worker_count_unsent(k);
+    if (s->phase == FH_PHASE_RUN)
+        k->tally->own_cpu_ns = fh_proc_thread_cpu_ns();
 }

@@ -29,6 +29,7 @@ struct fh_stint {
     enum fh_phase phase;
     uint64_t start_ns, measure_ns, end_ns; /* RUN: warm-up, measured part, end (UINT64_MAX: none) */
     uint64_t requests; /* RUN: measured ones of all threads together; 0 = by time */
+    double rate;       /* RUN: total; 0 = closed loop */
     uint32_t round;
 };
 
@@ -51,8 +52,9 @@ struct fh_worker {
     bool stuck;          /* replies never came; the connections must not be used again */
     uint32_t in_flight;
     uint64_t last_reply_ns, swept_ns;
-    fh_status failed;      /* the first failure of a fill, and on what */
-    _Atomic uint64_t done; /* requests finished in this stint */
+    fh_status failed;          /* the first failure of a fill, and on what */
+    _Atomic uint64_t done;     /* requests finished in this stint */
+    _Atomic uint64_t failures; /* of these */
     char why[FH_DRIVER_WHY];
 };
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "client/bench/bench.h"
+#include "client/bench/null.h"
 #include "client/cli/args.h"
 #include "client/cli/output.h"
 #include "client/cli/verb.h"
@@ -271,6 +272,8 @@ int main(int argc, char **argv)
     word = argv[0];
     if (strcmp(word, "help") == 0)
         return help_run(argc, argv);
+    if (strcmp(word, "bench") == 0 && argc > 1 && strcmp(argv[1], "null") == 0)
+        return fh_null_main(argc - 1, argv + 1);
     if (strcmp(word, "bench") == 0)
         return bench_run(&args, argc, argv);
     if ((verb = verb_find(word)) == NULL)

@@ -1,5 +1,6 @@
 /* `farheap bench` against a real server: whole runs, what they leave behind, how they end. */
 #include "client/farheap.h"
+#include "tests/support/schema_check.h"
 #include "tests/support/wire/server_process.h"
 
 #include <criterion/criterion.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -256,6 +258,164 @@ Test(bench, the_document_has_every_request_in_it)
     cr_assert_gt(json_real_value(json_object_get(target, "median_ops_per_second")), 1.0);
     cr_assert_gt(json_real_value(json_object_get(target, "median_server_cpu_ns_per_op")), 100.0);
     json_decref(doc);
+}
+
+static void check_schema(const char *path)
+{
+    json_t *schema = json_load_file(FARHEAP_SOURCE_DIR "/docs/farheap-bench.schema.json", 0, NULL);
+    json_t *doc = json_load_file(path, 0, NULL);
+    struct schema_check check = {.root = schema};
+
+    cr_assert_not_null(schema);
+    cr_assert_not_null(doc);
+    cr_expect(schema_fits(&check, schema, doc, ""), "%s", check.why);
+    /* And a document that is not right does not pass. */
+    json_object_set_new(json_object_get(doc, "host"), "surprise", json_true());
+    cr_expect(!schema_fits(&check, schema, doc, ""));
+    json_decref(schema);
+    json_decref(doc);
+}
+
+Test(bench, every_document_fits_the_schema_in_the_docs)
+{
+    static const char *const lines[] = {
+        "-w e --keys 200 --size-range 50-500 -n 500 --dist hotspot --rounds 2",
+        "-w f --keys 200 --size 64 -R 2000 -d 1s --warmup 0s --arrival poisson",
+        "-w alloc-churn -n 500 --no-server-stats",
+        "-w b --keys 200 --size 64 --ramp 500:1000:500/200ms --warmup 0s --assert p50<1h",
+    };
+    char line[512];
+
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        snprintf(line, sizeof(line), "%s -q --json %s", lines[i], json_path);
+        (void)bench(line); /* whether a rate was kept is the machine's affair */
+        check_schema(json_path);
+    }
+}
+
+/* A step of a rate that nothing can keep is the last, and is told from those before. */
+Test(bench, a_ramp_ends_with_the_first_rate_that_does_not_hold)
+{
+    json_t *doc, *target, *steps;
+    char line[512];
+
+    snprintf(line, sizeof(line),
+             "-w c --keys 100 --size 64 -c 1 --ramp 1:5000001:5M/2s --warmup 0s --json %s",
+             json_path);
+    cr_assert_eq(bench(line), 0, "%s", what_it_said());
+    doc = json_load_file(json_path, 0, NULL);
+    target = json_array_get(json_object_get(doc, "targets"), 0);
+    steps = json_object_get(target, "ramp");
+    cr_assert_eq(json_array_size(steps), 2, "%s", what_it_said());
+    cr_assert(json_is_null(json_object_get(json_array_get(steps, 0), "broke")));
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(steps, 1), "broke")), "rate");
+    cr_assert_float_eq(json_number_value(json_object_get(target, "ramp_held_rate")), 1, 0);
+    cr_assert_not_null(strstr(what_it_said(), "highest rate that held: 1 op/s"));
+    json_decref(doc);
+}
+
+Test(bench, a_ramp_whose_first_rate_does_not_hold_exits_with_1)
+{
+    cr_assert_eq(bench("-w c --keys 100 --size 64 --ramp 100:200:100/300ms --assert get.p50<1ns"),
+                 1, "%s", what_it_said());
+    cr_assert_not_null(strstr(what_it_said(), "FAIL get.p50<1ns"));
+}
+
+Test(bench, a_picture_is_drawn_over_time_and_by_rate)
+{
+    static const char *const lines[] = {"-w a -d 2s", "-w b -R 500 -d 1s",
+                                        "-w a --ramp 200:400:200/300ms"};
+    char line[512];
+
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        char text[65536];
+        FILE *f;
+
+        snprintf(line, sizeof(line), "%s --keys 50 --size 64 --warmup 0s -q --plot %s", lines[i],
+                 json_path);
+        (void)bench(line);
+        f = fopen(json_path, "r");
+        cr_assert_not_null(f);
+        text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+        fclose(f);
+        cr_assert_eq(strncmp(text, "<svg ", 5), 0);
+        cr_assert_str_eq(text + strlen(text) - 7, "</svg>\n");
+        cr_assert_null(strstr(text, "nan"));
+        cr_assert_null(strstr(text, "inf"));
+        cr_assert_not_null(strstr(text, i == 2 ? "asked for" : "longest"));
+    }
+}
+
+/* The most that the load tester can do is measured against a server that does nothing. */
+Test(bench, the_null_server_answers_every_workload)
+{
+    static const char *const lines[] = {"-w a -n 3000 -P 16",    "-w raw-rw -n 2000 --size 300000",
+                                        "-w e -n 200",           "-w f -n 500",
+                                        "-w fault-storm -n 500", "-w alloc-churn -n 500"};
+    char line[512];
+    int out[2];
+    pid_t null;
+    FILE *f;
+
+    cr_assert_eq(pipe(out), 0);
+    if ((null = fork()) == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(out[1], STDOUT_FILENO);
+        execl(FARHEAP_TOOL, "farheap", "bench", "null", "0", NULL);
+        _exit(127);
+    }
+    close(out[1]);
+    f = fdopen(out[0], "r");
+    cr_assert_not_null(fgets(url, sizeof(url), f));
+    url[strcspn(url, "\n")] = '\0';
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        snprintf(line, sizeof(line), "%s --keys 20 --assert errors==0", lines[i]);
+        cr_expect_eq(bench(line), 0, "%s: %s", line, what_it_said());
+    }
+    kill(null, SIGTERM);
+    waitpid(null, NULL, 0);
+    fclose(f);
+}
+
+/* All that `farheap bench` writes when it has a terminal, or only stderr, to write to. */
+static void on_a_terminal(bool stdout_too, char *text, size_t room)
+{
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    size_t size = 0;
+    ssize_t n;
+    pid_t pid;
+
+    cr_assert(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    if ((pid = fork()) == 0) {
+        int fd = open(ptsname(terminal), O_RDWR);
+
+        dup2(stdout_too ? fd : open("/dev/null", O_WRONLY), STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+        close(terminal);
+        execl(FARHEAP_TOOL, "farheap", "bench", "-u", url, "-w", "b", "--keys", "50", "-d", "1s",
+              NULL);
+        _exit(127);
+    }
+    /* The end of a terminal whose other side is closed is an error. */
+    while (size + 1 < room && (n = read(terminal, text + size, room - size - 1)) != 0) {
+        if (n > 0)
+            size += (size_t)n;
+        else if (waitpid(pid, NULL, WNOHANG) == pid)
+            break;
+    }
+    text[size] = '\0';
+    close(terminal);
+}
+
+Test(bench, a_line_shows_the_run_only_where_the_report_goes_to_a_terminal)
+{
+    static char text[65536];
+
+    on_a_terminal(true, text, sizeof(text));
+    cr_assert_not_null(strstr(text, "farheap: running"), "%s", text);
+    cr_assert_not_null(strstr(text, "P99.9"));
+    on_a_terminal(false, text, sizeof(text));
+    cr_assert_null(strstr(text, "running"), "%s", text);
 }
 
 /* Its fill is over; then it runs for a while. */

@@ -141,6 +141,17 @@ Test(options, a_workload_may_be_a_file_and_the_command_line_beats_it)
     unlink(path);
 }
 
+Test(options, a_ramp_is_a_row_of_rates)
+{
+    cr_assert_eq(parse("--ramp 1k:10k:500/10s"), 0);
+    cr_assert_float_eq(o.rate, 1000, 0);
+    cr_assert_float_eq(o.ramp_to, 10000, 0);
+    cr_assert_float_eq(o.ramp_by, 500, 0);
+    cr_assert_eq(o.ramp_step_ns, UINT64_C(10000000000));
+    cr_assert_eq(parse("--ramp 1:1:1"), 0);
+    cr_assert_eq(o.ramp_step_ns, UINT64_C(5000000000));
+}
+
 Test(options, a_gap_sleeps_or_waits_for_a_file)
 {
     cr_assert_eq(parse("--phase-gap sleep:2s"), 0);
@@ -203,6 +214,14 @@ static const char *const refused[] = {
     "--overcommit x",
     "--overcommit 2 --target redis=h:1",
     "--scan-max 0",
+    "--ramp 5",
+    "--ramp 5:4:1",
+    "--ramp 1:5:0",
+    "--ramp 1:500:1",
+    "--ramp 1:5:1/x",
+    "--ramp 1:5:1/1s/2",
+    "--ramp 1:5:1 -R 5",
+    "--ramp 1:5:1 -n 5",
     "--phase-gap sleep",
     "--mix rmw=1,scan=1,insert=1,fault=1 --target redis=h:1",
     "--keys 0",

@@ -21,6 +21,7 @@ static const struct fh_node_figures node = {.node = "n1",
                                             .io = "threads",
                                             .uptime_ms = 5000,
                                             .rss_bytes = 1 << 20,
+                                            .cpu_ns = 1500,
                                             .memory = {.configured = 2 * MEMORY,
                                                        .budget = MEMORY,
                                                        .most = 4 * MEMORY,
@@ -138,6 +139,7 @@ Test(views, info_adds_up)
     cr_assert_eq(number(d, "slabs", "used_objects"), 1);
     cr_assert_geq(number(d, "space", "used_bytes"), BIG);
     cr_assert_eq(number(d, NULL, "rss_bytes"), 1 << 20);
+    cr_assert_eq(number(d, NULL, "cpu_ns"), 1500);
     cr_assert_gt(number(d, NULL, "metadata_bytes"), 0);
     json_decref(d);
 }
