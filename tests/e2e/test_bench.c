@@ -367,7 +367,7 @@ Test(bench, the_null_server_answers_every_workload)
     close(out[1]);
     f = fdopen(out[0], "r");
     cr_assert_not_null(fgets(url, sizeof(url), f));
-    url[strcspn(url, "\n")] = '\0';
+    strcpy(url + strcspn(url, "\n"), "/?timeout=100s");
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         snprintf(line, sizeof(line), "%s --keys 20 --assert errors==0", lines[i]);
         cr_expect_eq(bench(line), 0, "%s: %s", line, what_it_said());
