@@ -5,17 +5,17 @@
  * entry's place in the map in steps of 2 B.
  *
  *   chunk   [entry][entry][free ]..[entry]|  never touched  |
- *   entry   [head: live, has expiry, length of the name][expiry, if it has one][name]
+ *   entry   [head: live, has home, expiry; length of the name][home][expiry][name]
  *   free    [head: the next free entry of the chunk]
  *
  * A chunk has its entries from a list threaded through the free ones, then from the part never
  * touched. An empty one serves any class next; the first few keep their memory, those beyond give
- * it back.
+ * it back. What an entry holds may become less where it is, because that must not fail.
  *
  * Invariants
  *   [I1] used of a chunk is the number of its live heads; count is their sum
  *   [I2] the free list of a chunk and its live entries are all entries below `carved`; entry_bytes
- *        is the sum of the class sizes of the live ones
+ *        is the sum of the class sizes of the live ones, which have room for what they hold
  *   [I3] a chunk is in the list that its state demands: of its class when some but not all entries
  *        are in use, of none when all are, of the warm or the cold ones when none is
  */
@@ -33,9 +33,11 @@ enum {
     SMALL_MAX = 64, /* up to this size classes are a step apart */
     HEAD_LIVE = 1 << 15,
     HEAD_EXPIRY = 1 << 14,
+    HEAD_HOME = 1 << 13,
     HEAD_NAME = (1 << 11) - 1,
     CHUNK_STEPS = FH_EXTRAS_CHUNK_SIZE / STEP,
-    ENTRY_MAX = 2 + 4 + FH_EXTRAS_NAME_MAX,
+    HOME_BYTES = 6,
+    ENTRY_MAX = 2 + HOME_BYTES + 4 + FH_EXTRAS_NAME_MAX,
 };
 
 enum { LIST_NONE, LIST_ROOM, LIST_WARM, LIST_COLD };
@@ -64,6 +66,7 @@ static uint32_t class_size(uint32_t class)
 }
 
 _Static_assert(ENTRY_MAX <= 1152, "the largest entry is of the last class");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a home is the lower bytes of a word");
 _Static_assert(FH_EXTRAS_CLASSES == SMALL_MAX / STEP + 4 * 8 + 2, "one class above 1 KiB");
 
 static uint32_t class_entries(uint32_t class)
@@ -73,7 +76,8 @@ static uint32_t class_entries(uint32_t class)
 
 static uint32_t entry_size(uint32_t head)
 {
-    return 2u + (head & HEAD_EXPIRY ? 4u : 0u) + (head & HEAD_NAME);
+    return 2u + (head & HEAD_HOME ? HOME_BYTES : 0u) + (head & HEAD_EXPIRY ? 4u : 0u) +
+           (head & HEAD_NAME);
 }
 
 int fh_extras_init(struct fh_extras *e, struct fh_mem *mem)
@@ -203,7 +207,8 @@ int fh_extras_take(struct fh_extras *e, const struct fh_extra *x, uint32_t *ref)
 {
     if (x->name_size > FH_EXTRAS_NAME_MAX)
         return -EINVAL;
-    uint32_t head = HEAD_LIVE | (x->expiry != 0 ? HEAD_EXPIRY : 0) | x->name_size;
+    uint32_t head = HEAD_LIVE | (x->home != 0 ? HEAD_HOME : 0u) |
+                    (x->expiry != 0 ? HEAD_EXPIRY : 0u) | x->name_size;
     uint32_t class = class_of_size(entry_size(head));
     uint32_t number = chunk_with_room(e, class);
     if (number == 0)
@@ -212,6 +217,10 @@ int fh_extras_take(struct fh_extras *e, const struct fh_extra *x, uint32_t *ref)
     uint32_t step = chunk_take(e, number);
     uint8_t *at = e->bytes + (size_t)step * STEP + 2;
     set_head(e, step, head);
+    if (x->home != 0) {
+        memcpy(at, &x->home, HOME_BYTES);
+        at += HOME_BYTES;
+    }
     if (x->expiry != 0) {
         memcpy(at, &x->expiry, sizeof(x->expiry));
         at += sizeof(x->expiry);
@@ -244,6 +253,21 @@ void fh_extras_give(struct fh_extras *e, uint32_t ref)
         chunk_link(e, number, LIST_ROOM);
 }
 
+void fh_extras_drop_name(struct fh_extras *e, uint32_t ref)
+{
+    uint32_t head = head_at(e, ref);
+
+    FH_ASSERT(head & HEAD_LIVE);
+    set_head(e, ref, head & (HEAD_LIVE | HEAD_HOME));
+}
+
+void fh_extras_drop_home(struct fh_extras *e, uint32_t ref)
+{
+    FH_ASSERT(head_at(e, ref) & HEAD_LIVE);
+    FH_ASSERT(head_at(e, ref) & HEAD_HOME);
+    memset(e->bytes + (size_t)ref * STEP + 2, 0, HOME_BYTES);
+}
+
 struct fh_extra fh_extras_get(const struct fh_extras *e, uint32_t ref)
 {
     struct fh_extra x = {0};
@@ -254,6 +278,10 @@ struct fh_extra fh_extras_get(const struct fh_extras *e, uint32_t ref)
     FH_ASSERT(head & HEAD_LIVE);
     x.name = e->bytes + (size_t)ref * STEP + 2;
     x.name_size = head & HEAD_NAME;
+    if (head & HEAD_HOME) {
+        memcpy(&x.home, x.name, HOME_BYTES);
+        x.name += HOME_BYTES;
+    }
     if (head & HEAD_EXPIRY) {
         memcpy(&x.expiry, x.name, sizeof(x.expiry));
         x.name += sizeof(x.expiry);
@@ -285,7 +313,7 @@ static uint32_t check_entries(const struct fh_extras *e, uint32_t number, struct
     for (uint32_t i = 0; i < c->carved; i++) {
         uint32_t head = head_at(e, start + i * steps);
         live += (head & HEAD_LIVE) != 0;
-        if (head & HEAD_LIVE && class_of_size(entry_size(head)) != c->class)
+        if (head & HEAD_LIVE && class_of_size(entry_size(head)) > c->class)
             fh_report(r, "[I2] chunk %u: entry %u is of another class", number, i);
     }
     for (uint32_t f = c->free_head; f != 0 && freed <= c->carved; freed++) {

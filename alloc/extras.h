@@ -1,14 +1,14 @@
 /*
- * extras: what only some objects have: a name, an expiry. One entry of the size it needs, found by
- * a reference of 32 bits.
+ * extras: what only some objects have: a name, an expiry, a home. One entry of the size it needs,
+ * found by a reference of 32 bits.
  *
  * Units      bytes, unless a name says chunks.
  * Ownership  caller owns the struct; mem outlives it. An entry is the caller's from take to give;
  *            the bytes of its name stay where they are until then.
  * Threads    one zone thread.
  * Errors     -EINVAL a name above FH_EXTRAS_NAME_MAX; -ENOMEM the map is used up. State unchanged.
- * Cost       take, give, get: O(1). Per entry its name, 2 B, 4 B more with an expiry, rounded up to
- *            2 B, above 64 B to an eighth of a power of two; per chunk of 16 KiB 16 B of books.
+ * Cost       all O(1) but check. Per entry its name, 2 B, 4 B more with an expiry, 6 B with a home,
+ *            rounded up to 2 B, above 64 B to an eighth of a power of two; per chunk of 16 KiB 16 B of books.
  */
 #ifndef FH_ALLOC_EXTRAS_H
 #define FH_ALLOC_EXTRAS_H
@@ -34,6 +34,7 @@ struct fh_extra {
     const uint8_t *name;
     uint32_t name_size; /* 0: none */
     uint32_t expiry;    /* tick after which the object is gone; 0 = never */
+    uint64_t home;      /* of one that was moved: 1 + the address that its handle says; else 0 */
 };
 
 /* The books of a chunk, which lie outside it; all 0 while it was never used. */
@@ -66,6 +67,10 @@ void fh_extras_fini(struct fh_extras *);
 FH_CHECKED int fh_extras_take(struct fh_extras *, const struct fh_extra *, uint32_t *ref);
 /* FH_EXTRAS_NONE is fine. */
 void fh_extras_give(struct fh_extras *, uint32_t ref);
+/* The entry keeps its home alone, in the room it has. */
+void fh_extras_drop_name(struct fh_extras *, uint32_t ref);
+/* The entry, which has a home, keeps the rest, in the room it has. */
+void fh_extras_drop_home(struct fh_extras *, uint32_t ref);
 /* What the entry holds; of FH_EXTRAS_NONE nothing. */
 struct fh_extra fh_extras_get(const struct fh_extras *, uint32_t ref);
 

@@ -99,6 +99,15 @@ int fh_heap_alloc_typed(struct fh_heap *h, struct fh_slab_cache *cache, struct f
     return 0;
 }
 
+void fh_heap_alloc_in(struct fh_heap *h, struct fh_slab_run *run, struct fh_heap_block *out)
+{
+    struct fh_slab_object object;
+
+    fh_slab_alloc_in(&h->slab, run, &object);
+    h->allocs++;
+    block_of_slab(&object, out);
+}
+
 int fh_heap_free(struct fh_heap *h, struct fh_addr addr)
 {
     uint32_t mark = fh_space_mark_at(&h->space, fh_page_of_addr(addr));

@@ -72,6 +72,8 @@ FH_CHECKED int fh_heap_alloc(struct fh_heap *, uint32_t tenant, uint64_t size, u
 /* An object of a typed cache of this heap's slab. */
 FH_CHECKED int fh_heap_alloc_typed(struct fh_heap *, struct fh_slab_cache *,
                                    struct fh_heap_block *out);
+/* An object of this slab, which has live ones and room for another. */
+void fh_heap_alloc_in(struct fh_heap *, struct fh_slab_run *, struct fh_heap_block *out);
 /* The same as alloc, but always whole pages of its own: staging blocks and views. */
 FH_CHECKED int fh_heap_alloc_pages(struct fh_heap *, uint64_t pages, uint32_t tag,
                                    struct fh_heap_block *out);

@@ -74,10 +74,8 @@ int fh_zone_may_name(struct fh_zone *z, uint32_t tenant, const void *name, size_
 static void name_orphan(struct fh_zone *z, uint64_t id)
 {
     struct fh_object o = fh_objects_at(&z->objects, id);
-    int rc = fh_zone_set_extra(z, &o, NULL, 0, 0);
 
-    FH_ASSERT(rc == 0);
-    fh_zone_drop(z, &o);
+    fh_zone_drop_nameless(z, &o);
 }
 
 int fh_zone_give_name(struct fh_zone *z, const struct fh_object *o, const void *name, size_t size,
@@ -103,27 +101,38 @@ int fh_zone_give_name(struct fh_zone *z, const struct fh_object *o, const void *
 
 /* --- put --- */
 
+/* The object it made, which nobody else can have freed. */
+static void put_find(const struct fh_put *put, struct fh_object *o)
+{
+    int rc = fh_zone_resolve(put->zone, &put->made, o);
+
+    FH_ASSERT(rc == 0);
+}
+
 static void put_forget(struct fh_put *put)
 {
-    if (put->id != FH_OBJECT_NONE) {
-        struct fh_object o = fh_objects_at(&put->zone->objects, put->id);
-        fh_zone_drop(put->zone, &o);
-    }
-    put->id = FH_OBJECT_NONE;
+    struct fh_object o;
+
+    if (put->made.key == 0)
+        return;
+    put_find(put, &o);
+    fh_zone_drop(put->zone, &o);
+    put->made.key = 0;
 }
 
 static int put_make(struct fh_put *put, struct fh_object *o)
 {
     struct fh_zone *z = put->zone;
 
-    if (put->id != FH_OBJECT_NONE) {
-        *o = fh_objects_at(&z->objects, put->id);
+    if (put->made.key != 0) {
+        put_find(put, o);
         return 0;
     }
     int rc = put->durable ? fh_zone_make_durable(z, put->tenant, put->body_size, o)
                           : fh_zone_make(z, put->tenant, put->body_size, o);
     if (rc == 0)
-        put->id = o->id;
+        put->made = (struct fh_ref){
+            .addr = o->addr, .key = fh_object_key(o), .tenant = fh_object_tenant(o)};
     return rc;
 }
 
@@ -162,7 +171,7 @@ static int put_commit(struct fh_put *put, const struct fh_object *o, uint64_t be
         return rc;
     rc = fh_zone_commit_name(put->zone, &put->call, &put->hold, &n);
     if (rc == -EINPROGRESS)
-        put->id = FH_OBJECT_NONE;
+        put->made.key = 0;
     return rc;
 }
 
@@ -204,7 +213,7 @@ int fh_zone_put(struct fh_zone *z, struct fh_put *put)
     if (put->body_size > FH_WRITE_MAX)
         return -EFBIG;
     put->zone = z;
-    put->id = FH_OBJECT_NONE;
+    put->made.key = 0;
     put->written = false;
     put->cursor.v = 0;
     fh_hold_init(&put->hold);

@@ -110,6 +110,19 @@ struct fh_object fh_objects_take_small(struct fh_objects *o, const struct fh_hea
     return object;
 }
 
+struct fh_object fh_objects_move(struct fh_objects *o, const struct fh_object *from,
+                                 const struct fh_heap_block *b)
+{
+    struct fh_object to = small_at(b->run, b->index);
+
+    FH_ASSERT(o->small > 0);
+    FH_ASSERT(from->small->key != 0);
+    FH_ASSERT(to.small->key == 0);
+    *to.small = *from->small;
+    *from->small = (struct fh_small){0};
+    return to;
+}
+
 void fh_objects_give(struct fh_objects *o, const struct fh_object *object)
 {
     FH_ASSERT(fh_object_key(object) != 0);

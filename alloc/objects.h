@@ -7,7 +7,7 @@
  * on either, and the functions below read and change whichever it is.
  *
  * An object's id says which: up to FH_OBJECTS_MAX a number in the array, from there on slab and
- * index. It changes only when the object moves into a slab or out of one. Nothing a client sends is
+ * index. It changes only when the object moves into a slab, out of one, or to another. Nothing a client sends is
  * used as an id: an address leads to a record through the heap. Views and staging blocks have none.
  *
  * Units      bytes.
@@ -99,6 +99,10 @@ FH_CHECKED int fh_objects_take(struct fh_objects *, uint32_t tenant, uint64_t ke
 /* The record of a block in a slab that was just allocated. */
 struct fh_object fh_objects_take_small(struct fh_objects *, const struct fh_heap_block *,
                                        uint64_t key);
+/* The record of a small object goes to a block in a slab that was just allocated: it is another id
+ * and another place of the same object. */
+struct fh_object fh_objects_move(struct fh_objects *, const struct fh_object *,
+                                 const struct fh_heap_block *);
 /* The record is nobody's. A small object's place may be freed after that, not before. */
 void fh_objects_give(struct fh_objects *, const struct fh_object *);
 void fh_objects_resize(struct fh_objects *, const struct fh_object *, uint64_t size);

@@ -60,6 +60,8 @@ struct fh_pager_opts {
     uint32_t readahead_max; /* pages of a window, at most FH_READAHEAD_MAX; 0 = none */
     /* Gives room back that is about to become free anyway; false: there is none. May be NULL. */
     bool (*make_room)(void *ctx);
+    /* Whether room will be made in the turns to come, for who waits. May be NULL. */
+    bool (*room_comes)(void *ctx);
     void *ctx;
     struct fh_swap_opts swap;
     const struct fh_backing_journal *journal; /* of files; may be NULL */
@@ -163,9 +165,9 @@ struct fh_pager {
     struct fh_page_op *ops;
     struct fh_list ops_free;
     uint32_t ops_free_count;
-    bool cleaning;                   /* a call waits for room that dirty pages of files take */
-    bool again;                      /* a call gave way to others and can go on at once */
-    uint32_t ahead_ops;              /* operations in flight that read ahead */
+    bool cleaning;      /* a call waits for room: that dirty pages of files take, or that comes */
+    bool again;         /* a call gave way to others and can go on at once */
+    uint32_t ahead_ops; /* operations in flight that read ahead */
     struct fh_page quiet, quiet_end; /* pages the request at hand touches once more: not counted */
     uint64_t faults_first_write, faults_swap, faults_file, faults_copy, pages_lost, copied_bytes;
     uint64_t ahead_read, ahead_used, ahead_unused; /* pages read ahead, so far; of them touched,
@@ -275,8 +277,9 @@ void fh_pager_unview(struct fh_pager *, struct fh_view *);
 FH_CHECKED int fh_pager_admit(const struct fh_pager *, uint64_t pages);
 /* The same, after making room if there is some to be made. */
 FH_CHECKED int fh_pager_admit_now(struct fh_pager *, uint64_t pages);
-/* After an -ENOSPC: parks the call until dirty pages of files were written back, then it is to begin
- * again; -ENOSPC when there are none. */
+/* Whether there may be room later: when dirty pages of files were written back, or by room_comes. */
+bool fh_pager_room_may_come(const struct fh_pager *);
+/* After an -ENOSPC: parks the call until then, to begin again; -ENOSPC when none may come. */
 FH_CHECKED int fh_pager_wait_for_room(struct fh_pager *, struct fh_call *);
 /* Promises room for pages of a body on its way in; give back what was not installed. */
 FH_CHECKED int fh_pager_claim(struct fh_pager *, uint64_t pages);

@@ -171,9 +171,14 @@ int fh_pager_part(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, s
 
 /* --- room --- */
 
+bool fh_pager_room_may_come(const struct fh_pager *p)
+{
+    return p->file_dirty > 0 || (p->opts.room_comes && p->opts.room_comes(p->opts.ctx));
+}
+
 int fh_pager_wait_for_room(struct fh_pager *p, struct fh_call *call)
 {
-    if (p->file_dirty == 0)
+    if (!fh_pager_room_may_come(p))
         return -ENOSPC;
     p->cleaning = true;
     return fh_pager_wait(p, call, 0);

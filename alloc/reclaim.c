@@ -345,8 +345,8 @@ static void room_collect(struct fh_reclaim *r, struct fh_writeback *files, uint3
 }
 
 /*
- * Somebody waits for room that dirty pages of files take. When none of them can be written, after a
- * look at all frames, those in the line are told so.
+ * Somebody waits for room that dirty pages of files take; but first for what comes without a write.
+ * When none of them can be written, after a look at all frames, those in the line are told so.
  */
 static void reclaim_make_room(struct fh_reclaim *r)
 {
@@ -355,9 +355,13 @@ static void reclaim_make_room(struct fh_reclaim *r)
     struct fh_writeback files;
     bool failed = r->now_ms < r->files_at_ms;
 
-    p->cleaning = p->cleaning && !fh_line_is_empty(&p->line);
+    p->cleaning = p->cleaning && !fh_line_is_empty(&p->line) && fh_pager_room_may_come(p);
     if (!p->cleaning)
         r->room_vain = 0;
+    if (p->cleaning && p->opts.room_comes && p->opts.room_comes(p->opts.ctx)) {
+        p->again = true;
+        return;
+    }
     while (p->cleaning && !failed && looks > 0 && p->ops_free_count > ROOM_OPS_LEFT) {
         room_collect(r, &files, &looks);
         uint32_t started = fh_pager_write_back(p, &files, r, file_store_ended);

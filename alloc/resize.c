@@ -108,6 +108,7 @@ static void resize_carry_over(struct fh_zone *z, const struct fh_object *from,
                               const struct fh_object *to)
 {
     FH_ASSERT(!fh_object_is_sealed(from));
+    fh_zone_forget_home(z, from);
     fh_object_set_extra(to, fh_object_extra(from), fh_object_expires(from));
     fh_object_set_extra(from, FH_EXTRAS_NONE, false);
     fh_zone_drop(z, from);

@@ -174,6 +174,13 @@ int fh_slab_alloc(struct fh_slab *s, uint32_t tenant, uint32_t size, struct fh_s
     return c ? fh_slab_cache_alloc(s, c, out) : -ENOMEM;
 }
 
+void fh_slab_alloc_in(struct fh_slab *s, struct fh_slab_run *run, struct fh_slab_object *out)
+{
+    FH_ASSERT(run->used > 0);
+    FH_ASSERT(run->used < run->cache->size->objects);
+    slab_take_object(s, run->cache, run, out);
+}
+
 static void slab_discard(struct fh_slab *s, struct fh_page first, uint64_t pages)
 {
     s->discarded_pages += pages;

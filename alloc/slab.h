@@ -112,6 +112,8 @@ FH_CHECKED int fh_slab_cache_open(struct fh_slab *, struct fh_slab_cache *, uint
 FH_CHECKED int fh_slab_cache_close(struct fh_slab *, struct fh_slab_cache *);
 FH_CHECKED int fh_slab_cache_alloc(struct fh_slab *, struct fh_slab_cache *,
                                    struct fh_slab_object *out);
+/* An object of this slab, which has live ones and room for another. */
+void fh_slab_alloc_in(struct fh_slab *, struct fh_slab_run *, struct fh_slab_object *out);
 /* `number` is that of a page's mark, without FH_SPACE_SLAB; addr any byte of that page. */
 FH_CHECKED int fh_slab_free(struct fh_slab *, uint32_t number, struct fh_addr);
 FH_CHECKED int fh_slab_find(const struct fh_slab *, uint32_t number, struct fh_addr,

@@ -196,7 +196,7 @@ static int stage_begin(struct fh_zone *z, struct fh_stage *s, uint32_t tenant, u
     fh_call_init(&s->call, stage_window_step);
     s->unclaimed = 0;
     rc = fh_pager_claim(&z->pager, s->claimed);
-    if (rc == -ENOSPC && z->pager.file_dirty > 0) {
+    if (rc == -ENOSPC && fh_pager_room_may_come(&z->pager)) {
         s->unclaimed = s->claimed;
         s->claimed = 0;
         rc = 0;

@@ -8,6 +8,8 @@
  *                      |
  *                    pages --pager--> frame | slot | nothing
  *
+ * A small object may be moved to another place (moves.c); its handle still says the first one.
+ *
  * A freed object's record and name go at once; its pages and its block follow, over several turns if
  * they are many (graves.h), and not before the last view of it has been read: so no new object can be
  * taken for the old one.
@@ -29,6 +31,7 @@
  *   [I3] an object of a typed cache is no longer than the cache's objects
  *   [I4] a record expires if and only if its extra says when; every extra is one record's, every
  *        name in the directory too
+ *   [I5] an object lies where its handle says, or its key leads to it in `moved`; nothing else does
  */
 #include "zone.h"
 
@@ -95,6 +98,7 @@ static int zone_init_pager(struct fh_zone *z)
                                                     .hold_max = o->hold_max,
                                                     .readahead_max = o->readahead_max,
                                                     .make_room = zone_make_room,
+                                                    .room_comes = fh_zone_moves_make_room,
                                                     .ctx = z,
                                                     .swap = {.io = o->io,
                                                              .mem = &z->mem,
@@ -180,8 +184,10 @@ int fh_zone_init(struct fh_zone *z, const struct fh_zone_opts *given, uint64_t n
     z->graves.ctx = z;
     if ((rc = zone_init_names(z)) != 0)
         goto out_pager;
-    if ((rc = fh_zone_poison_init(z)) != 0)
+    if ((rc = fh_zone_moves_init(z)) != 0)
         goto out_names;
+    if ((rc = fh_zone_poison_init(z)) != 0)
+        goto out_moves;
     if ((rc = fh_zone_durables_init(z)) != 0)
         goto out_durables;
     return 0;
@@ -189,6 +195,8 @@ int fh_zone_init(struct fh_zone *z, const struct fh_zone_opts *given, uint64_t n
 out_durables:
     z->data_failed = true;
     fh_zone_poison_fini(z);
+out_moves:
+    fh_zone_moves_fini(z);
 out_names:
     fh_directory_fini(&z->directory);
     fh_extras_fini(&z->extras);
@@ -211,6 +219,7 @@ void fh_zone_fini(struct fh_zone *z)
     fh_zone_durables_fini(z);
     fh_graves_fini(&z->graves);
     fh_zone_poison_fini(z);
+    fh_zone_moves_fini(z);
     fh_directory_fini(&z->directory);
     fh_extras_fini(&z->extras);
     fh_objects_fini(&z->objects);
@@ -248,6 +257,7 @@ bool fh_zone_turn(struct fh_zone *z, uint64_t now_ms)
     fh_zone_commits_turn(z);
     if (new_tick)
         zone_expire(z);
+    fh_zone_moves_turn(z, &more);
     fh_pager_pump(&z->pager);
     more = fh_reclaim_turn(&z->reclaim, now_ms) || more;
     more = fh_reap_turn(&z->reap, zone_is_pressed(z), now_ms) || more;

@@ -27,6 +27,7 @@
 #include <sys/uio.h>
 
 #include "caches.h"
+#include "compact.h"
 #include "directory.h"
 #include "durable.h"
 #include "extras.h"
@@ -76,9 +77,11 @@ struct fh_zone {
     struct fh_reclaim reclaim;
     struct fh_graves graves; /* freed blocks on their way back */
     struct fh_reap reap;
+    struct fh_compact compact;
     struct fh_objects objects;
     struct fh_extras extras;
     struct fh_directory directory;
+    struct fh_directory moved; /* keys of objects that do not lie where their handle says */
     struct fh_caches caches;
     struct fh_durable *durable; /* NULL: no data_dir */
     bool data_failed;           /* init failed because of the data_dir */
@@ -342,8 +345,8 @@ struct fh_put {
     struct fh_object_view object; /* out */
     /* below: zone's own */
     struct fh_zone *zone;
-    uint64_t id;  /* of the object, not named yet; 0 = none */
-    bool written; /* its bytes are in its pages */
+    struct fh_ref made; /* the object, not named yet; key 0 = none */
+    bool written;       /* its bytes are in its pages */
     struct fh_page cursor;
     struct fh_hold hold;
 };
@@ -457,7 +460,9 @@ struct fh_zone_stats {
     struct fh_reclaim_stats reclaim; /* pages reclaimed by kind, pressure state */
     struct fh_graves_stats graves;   /* freed blocks whose pages are still being given back */
     struct fh_heap_stats heap;
-    struct fh_reap_stats reap;             /* what of the heap was given back */
+    struct fh_reap_stats reap;       /* what of the heap was given back */
+    struct fh_compact_stats compact; /* sparse slabs emptied */
+    uint64_t moved;                  /* live objects that do not lie where their handle says */
     uint64_t objects, names, object_bytes; /* live objects, of them named, sum of sizes */
     uint64_t expired, metadata_bytes;
     uint64_t durable_objects, durable_bytes; /* that survive a restart */

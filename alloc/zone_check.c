@@ -35,6 +35,7 @@ void fh_zone_stats(const struct fh_zone *z, struct fh_zone_stats *out)
         .names = z->directory.count,
         .object_bytes = z->objects.bytes,
         .expired = z->expired,
+        .moved = z->moved.count,
         .metadata_bytes = zone_metadata_bytes(z),
         .io_backend = z->opts.io->backend->name,
         .buddy = z->opts.system->name,
@@ -59,6 +60,7 @@ void fh_zone_stats(const struct fh_zone *z, struct fh_zone_stats *out)
         out->heap.space.break_pages -= pages;
     }
     fh_reap_stats(&z->reap, &out->reap);
+    fh_compact_stats(&z->compact, &out->compact);
 }
 
 static void check_typed(const struct fh_zone *z, const struct fh_object *o,
@@ -122,13 +124,16 @@ bool fh_zone_check(const struct fh_zone *z, FILE *why)
     parts = fh_graves_check(&z->graves, why) && parts;
     parts = fh_reclaim_check(&z->reclaim, why) && parts;
     parts = fh_reap_check(&z->reap, why) && parts;
+    parts = fh_compact_check(&z->compact, why) && parts;
     parts = fh_objects_check(&z->objects, why) && parts;
     parts = fh_extras_check(&z->extras, why) && parts;
     parts = fh_directory_check(&z->directory, why) && parts;
+    parts = fh_directory_check(&z->moved, why) && parts;
     parts = fh_caches_check(&z->caches, why) && parts;
     parts = fh_zone_commits_check(z, why) && parts;
     if (parts)
         fh_zone_poison_check(z, &r);
+    fh_zone_moves_check(z, &r);
     while (fh_objects_next(&z->objects, &at, &looks, &o)) {
         check_object(z, &o, &r);
         extras += fh_object_extra(&o) != FH_EXTRAS_NONE;
@@ -148,9 +153,11 @@ void fh_zone_dump(const struct fh_zone *z, FILE *out)
     fh_objects_dump(&z->objects, out);
     fh_extras_dump(&z->extras, out);
     fh_directory_dump(&z->directory, out);
+    fh_directory_dump(&z->moved, out);
     fh_caches_dump(&z->caches, out);
     fh_heap_dump(&z->heap, out);
     fh_reap_dump(&z->reap, out);
+    fh_compact_dump(&z->compact, out);
     fh_graves_dump(&z->graves, out);
     fh_reclaim_dump(&z->reclaim, out);
     fh_pager_dump(&z->pager, out);

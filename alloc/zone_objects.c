@@ -59,11 +59,19 @@ static uint32_t zone_tick_after(const struct fh_zone *z, uint64_t ttl_ms)
 int fh_zone_set_extra(struct fh_zone *z, const struct fh_object *o, const void *name, size_t size,
                       uint64_t ttl_ms)
 {
-    struct fh_extra x = {
-        .name = name, .name_size = (uint32_t)size, .expiry = zone_tick_after(z, ttl_ms)};
+    struct fh_extra x = {.name = name,
+                         .name_size = (uint32_t)size,
+                         .expiry = zone_tick_after(z, ttl_ms),
+                         .home = fh_extras_get(&z->extras, fh_object_extra(o)).home};
     uint32_t extra = FH_EXTRAS_NONE;
-    int rc = size == 0 && x.expiry == 0 ? 0 : fh_extras_take(&z->extras, &x, &extra);
+    int rc;
 
+    if (size == 0 && x.expiry == 0 && x.home != 0) {
+        fh_extras_drop_name(&z->extras, fh_object_extra(o)); /* this must not fail */
+        fh_object_set_extra(o, fh_object_extra(o), false);
+        return 0;
+    }
+    rc = size == 0 && x.expiry == 0 ? 0 : fh_extras_take(&z->extras, &x, &extra);
     if (rc != 0)
         return rc;
     fh_extras_give(&z->extras, fh_object_extra(o));
@@ -93,7 +101,9 @@ int fh_zone_resolve(struct fh_zone *z, const struct fh_ref *ref, struct fh_objec
     bool found = fh_zone_find_block(z, ref->addr, &block) == 0;
     struct fh_object o = fh_objects_of_block(&z->objects, found ? &block : NULL);
 
-    if (!fh_objects_match(&o, ref->addr, ref->key, ref->tenant) || fh_zone_is_expired(z, &o))
+    if (!fh_objects_match(&o, ref->addr, ref->key, ref->tenant) && !fh_zone_find_moved(z, ref, &o))
+        return -ESTALE;
+    if (fh_zone_is_expired(z, &o))
         return -ESTALE;
     *out = o;
     return 0;
@@ -109,8 +119,8 @@ void fh_zone_describe(const struct fh_zone *z, const struct fh_object *o,
 
     /* Field by field: a view is too large to be made beside its place and copied for every small
      * read. */
-    out->ref =
-        (struct fh_ref){.addr = o->addr, .key = fh_object_key(o), .tenant = fh_object_tenant(o)};
+    out->ref = (struct fh_ref){
+        .addr = fh_zone_home(z, o), .key = fh_object_key(o), .tenant = fh_object_tenant(o)};
     out->size = fh_object_size(o);
     out->version = fh_object_version(o);
     out->ttl_ms = end > now ? end - now : 0;
@@ -229,10 +239,16 @@ void fh_zone_drop(struct fh_zone *z, const struct fh_object *o)
 {
     struct fh_name name = fh_zone_name(z, o);
 
-    FH_ASSERT(!fh_object_is_coming(o));
-    FH_ASSERT(!fh_object_is_going(o));
     if (name.size > 0)
         fh_directory_remove(&z->directory, &name, o->id);
+    fh_zone_drop_nameless(z, o);
+}
+
+void fh_zone_drop_nameless(struct fh_zone *z, const struct fh_object *o)
+{
+    FH_ASSERT(!fh_object_is_coming(o));
+    FH_ASSERT(!fh_object_is_going(o));
+    fh_zone_forget_home(z, o);
     fh_extras_give(&z->extras, fh_object_extra(o));
     if (o->small)
         zone_drop_small(z, o);
@@ -291,12 +307,16 @@ int fh_zone_find(struct fh_zone *z, const struct fh_ref *ref, struct fh_object_v
 
 int fh_zone_stat(struct fh_zone *z, const struct fh_ref *ref, struct fh_object_view *out)
 {
-    int rc = fh_zone_find(z, ref, out);
+    struct fh_object o;
+    int rc = fh_zone_resolve(z, ref, &o);
 
-    if (rc == 0)
-        fh_pager_count(&z->pager, fh_page_of_addr(ref->addr),
-                       fh_pages_of_range(ref->addr, fh_max_u64(out->size, 1)), &out->pages);
-    return rc;
+    if (rc != 0)
+        return rc;
+    struct fh_addr start = fh_object_addr(&o, 0);
+    fh_zone_describe(z, &o, out);
+    fh_pager_count(&z->pager, fh_page_of_addr(start),
+                   fh_pages_of_range(start, fh_max_u64(out->size, 1)), &out->pages);
+    return 0;
 }
 
 /* Notes a lost page of the object, as far as it belongs to it. */

@@ -1,6 +1,7 @@
 /*
  * zone_private: what the parts of the zone share: zone.c, zone_objects.c, zone_check.c, mutation.c,
- * resize.c, reader.c, stage.c, names.c, typed.c, files.c, access.c, durables.c, commits.c, poison.c.
+ * resize.c, reader.c, stage.c, names.c, typed.c, files.c, access.c, moves.c, durables.c, commits.c,
+ * poison.c.
  */
 #ifndef FH_ALLOC_ZONE_PRIVATE_H
 #define FH_ALLOC_ZONE_PRIVATE_H
@@ -30,6 +31,8 @@ struct fh_object fh_zone_make_small(struct fh_zone *, const struct fh_heap_block
 FH_CHECKED int fh_zone_take_record(struct fh_zone *, uint32_t tenant, struct fh_object *out);
 /* The object is gone: name, pages, block, record. */
 void fh_zone_drop(struct fh_zone *, const struct fh_object *);
+/* The same of one whose name leads to another by now. */
+void fh_zone_drop_nameless(struct fh_zone *, const struct fh_object *);
 /* Empties a block of pages and gives it back, now or when the last view of it ends. */
 void fh_zone_give_block(struct fh_zone *, struct fh_addr, uint64_t room_bytes);
 uint64_t fh_zone_new_key(struct fh_zone *);
@@ -138,6 +141,21 @@ struct fh_readahead_advice fh_zone_touch(struct fh_zone *, uint64_t stream,
                                          bool reads);
 /* Follows the advice, once: reads ahead, leaves behind. */
 void fh_zone_follow(struct fh_zone *, struct fh_readahead_advice *);
+
+/* --- moves.c: small objects that do not lie where their handle says --- */
+
+FH_CHECKED int fh_zone_moves_init(struct fh_zone *);
+void fh_zone_moves_fini(struct fh_zone *);
+void fh_zone_moves_turn(struct fh_zone *, bool *more);
+/* For the pager: room may come without anybody freeing anything. */
+bool fh_zone_moves_make_room(void *ctx);
+/* The address in the object's handle. */
+struct fh_addr fh_zone_home(const struct fh_zone *, const struct fh_object *);
+/* The object that left the place which its handle says; false: there is none. */
+bool fh_zone_find_moved(const struct fh_zone *, const struct fh_ref *, struct fh_object *out);
+/* The handle leads nowhere any more. */
+void fh_zone_forget_home(struct fh_zone *, const struct fh_object *);
+void fh_zone_moves_check(const struct fh_zone *, struct fh_report *);
 
 /* --- poison.c: without opts.debug nothing happens, and all is clean --- */
 

@@ -271,3 +271,56 @@ Test(extras, giving_twice_is_a_programmer_error, .signal = SIGABRT)
     fh_extras_give(&extras, a);
     fh_extras_give(&extras, a);
 }
+
+Test(extras, a_home_is_kept_beside_name_and_expiry_or_alone)
+{
+    static const uint64_t homes[] = {1, UINT64_C(0x123456789abc), (UINT64_C(1) << 48) - 1};
+
+    for (uint32_t i = 0; i < 12; i++) {
+        struct fh_extra x = {.name = (const uint8_t *)"a name",
+                             .name_size = i % 2 ? 6 : 0,
+                             .expiry = i / 2 % 2 ? 77 : 0,
+                             .home = homes[i / 4]};
+        uint32_t ref;
+        cr_assert_eq(fh_extras_take(&extras, &x, &ref), 0);
+        struct fh_extra got = fh_extras_get(&extras, ref);
+        cr_assert_eq(got.home, x.home);
+        cr_assert_eq(got.expiry, x.expiry);
+        cr_assert_eq(got.name_size, x.name_size);
+        cr_assert(x.name_size == 0 || memcmp(got.name, x.name, 6) == 0);
+        cr_assert(fh_extras_check(&extras, stderr));
+    }
+    cr_assert_eq(extras.count, 12);
+}
+
+Test(extras, what_an_entry_holds_becomes_less_where_it_is)
+{
+    struct fh_extra x = {
+        .name = (const uint8_t *)"a name", .name_size = 6, .expiry = 5, .home = 99};
+    uint32_t ref, other;
+
+    cr_assert_eq(fh_extras_take(&extras, &x, &ref), 0);
+    cr_assert_eq(fh_extras_take(&extras, &x, &other), 0);
+    uint64_t bytes = extras.entry_bytes;
+    fh_extras_drop_name(&extras, ref);
+    struct fh_extra got = fh_extras_get(&extras, ref);
+    cr_assert_eq(got.home, 99);
+    cr_assert_eq(got.name_size, 0);
+    cr_assert_eq(got.expiry, 0);
+    fh_extras_drop_home(&extras, other);
+    got = fh_extras_get(&extras, other);
+    cr_assert_eq(got.home, 0);
+    cr_assert_eq(got.expiry, 5);
+    cr_assert_eq(memcmp(got.name, "a name", 6), 0);
+    cr_assert_eq(extras.entry_bytes, bytes);
+    cr_assert(fh_extras_check(&extras, stderr));
+    fh_extras_give(&extras, ref);
+    fh_extras_give(&extras, other);
+    cr_assert_eq(extras.entry_bytes, 0);
+    cr_assert(fh_extras_check(&extras, stderr));
+}
+
+Test(extras, a_home_that_is_not_there_cannot_be_dropped, .signal = SIGABRT)
+{
+    fh_extras_drop_home(&extras, take(3, 0, 1));
+}
