@@ -164,6 +164,7 @@ static void compact_object(struct fh_compact *c, struct fh_slab_run *run, uint32
         return;
     }
     c->moved++;
+    to->cache->moves++;
     c->stats.moves++;
     c->stats.slabs += last;
     c->stats.pages += heap->slab.discarded_pages - pages;

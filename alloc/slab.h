@@ -44,6 +44,7 @@ struct fh_slab_cache {
     struct fh_slab_run *lists[FH_SLAB_LISTS]; /* the first of each [I3] */
     struct fh_slab_run *empty;                /* kept for the next alloc, or NULL */
     uint64_t slabs, full, used;               /* used: objects [I6] */
+    uint64_t moves;                           /* objects moved between its slabs: the mover's */
 };
 
 struct fh_slab_opts {
@@ -84,6 +85,7 @@ struct fh_slab_cache_stats {
     uint64_t slabs, full, partial, empty; /* slabs == full + partial + empty */
     uint64_t used, free;                  /* objects */
     uint64_t pages;                       /* of all slabs */
+    uint64_t moves;                       /* objects moved between its slabs so far */
 };
 
 /* Sums over all caches. */

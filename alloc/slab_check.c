@@ -31,6 +31,7 @@ static void cache_stats(const struct fh_slab_cache *c, struct fh_slab_cache_stat
         .used = c->used,
         .free = c->slabs * c->size->objects - c->used,
         .pages = c->slabs * c->size->pages,
+        .moves = c->moves,
     };
 }
 

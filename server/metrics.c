@@ -441,6 +441,16 @@ static void print_slabs(const struct metrics_text *t)
     print_slab_family(t, objects, 2);
     per_zone(t, "slabs_reaped_total", "counter",
              "Empty slabs given back when idle or short of memory.", FIELD(engine.reap.slabs));
+    per_zone(t, "moves_total", "counter", "Small objects moved out of sparse slabs.",
+             FIELD(engine.compact.moves));
+    per_zone(t, "moves_refused_total", "counter", "Small objects that could not be moved.",
+             FIELD(engine.compact.refused));
+    per_zone(t, "slabs_compacted_total", "counter", "Sparse slabs emptied by moves.",
+             FIELD(engine.compact.slabs));
+    per_zone(t, "pages_compacted_total", "counter", "Pages given back by moves.",
+             FIELD(engine.compact.pages));
+    per_zone(t, "moved_objects", "gauge", "Live objects that do not lie where they were made.",
+             FIELD(engine.moved));
 }
 
 static void print_objects(const struct metrics_text *t)

@@ -146,6 +146,7 @@ static json_t *slab_row(const struct fh_zone *zone, const struct fh_slab_cache_s
     put(one, "free", s->free);
     put(one, "pages", s->pages);
     put(one, "resident_pages", s->pages - swapped);
+    put(one, "moves", s->moves);
     return one;
 }
 
@@ -244,6 +245,8 @@ struct view_sums {
     uint64_t objects, names, object_bytes, metadata_bytes;
     uint64_t durable_objects, durable_bytes;
     uint64_t requests, connections, slab_caches, slabs_reaped;
+    struct fh_compact_stats compact;
+    uint64_t moved;
     uint64_t swap_total, swap_used, swap_quarantined;
     bool direct;
     const char *buddy;
@@ -311,6 +314,11 @@ static void sum_zone(struct view_sums *sum, const struct fh_figures *f)
     sum_pager(sum, &e->pager);
     sum_heap(sum, &e->heap);
     sum->slabs_reaped += e->reap.slabs;
+    sum->compact.moves += e->compact.moves;
+    sum->compact.refused += e->compact.refused;
+    sum->compact.slabs += e->compact.slabs;
+    sum->compact.pages += e->compact.pages;
+    sum->moved += e->moved;
     sum->reclaim.clean += e->reclaim.clean;
     sum->reclaim.dirty += e->reclaim.dirty;
     sum->reclaim.zero += e->reclaim.zero;
@@ -451,6 +459,11 @@ static void info_objects(json_t *document, const struct view_sums *sum)
     put(o, "pages", sum->slab.pages);
     put(o, "empty", sum->slab.empty);
     put(o, "reaped", sum->slabs_reaped);
+    put(o, "moves", sum->compact.moves);
+    put(o, "moves_refused", sum->compact.refused);
+    put(o, "compacted", sum->compact.slabs);
+    put(o, "compacted_pages", sum->compact.pages);
+    put(o, "moved_objects", sum->moved);
 }
 
 static json_t *info_document(const struct fh_node_figures *node, const struct view_sums *sum,

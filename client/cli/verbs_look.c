@@ -316,10 +316,10 @@ static const char *cache_name(const json_t *cache)
 
 static int verb_slabs(struct fh_tool *tool, const struct fh_args *args)
 {
-    static const struct fh_column columns[] = {{"ZONE", true},  {"CACHE", false}, {"SIZE", true},
-                                               {"SLABS", true}, {"FULL", true},   {"PART", true},
-                                               {"EMPTY", true}, {"USED", true},   {"FREE", true},
-                                               {"FILL%", true}, {"PAGES", true},  {"OUT", true}};
+    static const struct fh_column columns[] = {
+        {"ZONE", true},  {"CACHE", false}, {"SIZE", true}, {"SLABS", true}, {"FULL", true},
+        {"PART", true},  {"EMPTY", true},  {"USED", true}, {"FREE", true},  {"FILL%", true},
+        {"PAGES", true}, {"OUT", true},    {"MOVED", true}};
     struct fh_table table;
     json_t *document, *cache;
     size_t i;
@@ -347,6 +347,7 @@ static int verb_slabs(struct fh_tool *tool, const struct fh_args *args)
         fh_table_cell(&table, "%.0f", percent(used, used + unused));
         cell_count(tool, &table, pages);
         cell_count(tool, &table, pages > resident ? pages - resident : 0);
+        cell_count(tool, &table, number_at(cache, "moves"));
     }
     return table_end(tool, &table, document);
 }
@@ -491,8 +492,9 @@ const struct fh_verb fh_verbs_look[] = {
     {"info", "", "what is in memory, what is below, what the server does", 0, 0, 0, verb_info},
     {"zones", "[--zone N]", "frames, swap, objects and connections of each zone", FH_ARG_BIT(ZONE),
      0, 0, verb_zones},
-    {"slabs", "[--zone N]", "slab caches (OUT = pages in swap)", FH_ARG_BIT(ZONE), 0, 0,
-     verb_slabs},
+    {"slabs", "[--zone N]",
+     "slab caches (OUT = pages in swap, MOVED = objects moved between slabs)", FH_ARG_BIT(ZONE), 0,
+     0, verb_slabs},
     {"buddy", "[--zone N]", "free blocks of the spaces by class", FH_ARG_BIT(ZONE), 0, 0,
      verb_buddy},
     {"pages", "[--map] [--zone N]", "pages in use by state; --map draws them, a glyph per group",

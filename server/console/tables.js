@@ -22,11 +22,12 @@ export function slabs(document) {
   const rows = grouped(document.caches, (c) => `${c.size} ${c.cache ?? ""}`).map((caches) => {
     const add = (field) => sum(caches, (c) => c[field]);
     return { name: caches[0].cache ? ` ${caches[0].cache}` : "", size: caches[0].size, slabs: add("slabs"),
-      used: add("used"), free: add("free"), pages: add("pages"), out: add("pages") - add("resident_pages") };
+      used: add("used"), free: add("free"), pages: add("pages"), out: add("pages") - add("resident_pages"),
+      moves: add("moves") };
   }).sort((a, b) => b.pages - a.pages || a.size - b.size);
-  table($("slabs"), ["size", "slabs", "used", "free", "full", "pages", "in swap", "share"], rows.map((r) => [
+  table($("slabs"), ["size", "slabs", "used", "free", "full", "pages", "in swap", "moved", "share"], rows.map((r) => [
     bytes(r.size) + r.name, count(r.slabs), count(r.used), count(r.free), `${percent(r.used, r.used + r.free).toFixed(0)}%`,
-    count(r.pages), count(r.out), bar([["swap", r.out]], r.pages)]));
+    count(r.pages), count(r.out), count(r.moves), bar([["swap", r.out]], r.pages)]));
 }
 
 export function buddy(document) {

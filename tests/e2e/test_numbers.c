@@ -206,9 +206,9 @@ static uint64_t metric(const char *family, const char *label)
 
 static bool is_still(const json_t *before, const json_t *after)
 {
-    static const char *const fields[] = {"memory.frames_used", "pages.frame", "pages.slot",
-                                         "swap.used_bytes",    "slabs.count", "slabs.empty",
-                                         "space.used_bytes",   "space.arenas"};
+    static const char *const fields[] = {"memory.frames_used", "pages.frame",  "pages.slot",
+                                         "swap.used_bytes",    "slabs.count",  "slabs.empty",
+                                         "space.used_bytes",   "space.arenas", "slabs.moves"};
 
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
         if (number(before, fields[i]) != number(after, fields[i]))
@@ -297,6 +297,12 @@ static void slabs_add_up(void)
     EQUAL(metric("farheap_slab_objects", "state=\"used\""), info("slabs.used_objects"));
     EQUAL(metric("farheap_slab_objects", "state=\"free\""), info("slabs.free_objects"));
     EQUAL(metric("farheap_slabs_reaped_total", ""), info("slabs.reaped"));
+    EQUAL(sum(SLABS, "caches", "moves"), info("slabs.moves"));
+    EQUAL(metric("farheap_moves_total", ""), info("slabs.moves"));
+    EQUAL(metric("farheap_moves_refused_total", ""), info("slabs.moves_refused"));
+    EQUAL(metric("farheap_slabs_compacted_total", ""), info("slabs.compacted"));
+    EQUAL(metric("farheap_pages_compacted_total", ""), info("slabs.compacted_pages"));
+    EQUAL(metric("farheap_moved_objects", ""), info("slabs.moved_objects"));
 }
 
 static void buddies_add_up(void)
