@@ -4,6 +4,11 @@
  * there is nothing to recover at start, a failed commit leaves the former state, and no later commit
  * needs pages of a failed one, which makes going on after a failed fdatasync safe.
  *
+ * Only when the write of the meta page fails it is unknown which of the two states is on disk. LMDB
+ * puts the old one back as well as it can and then refuses to work; so does the catalog. The next
+ * start takes what it finds, and either is right: nothing of that commit was acknowledged, and what
+ * it named was not touched since.
+ *
  *   "meta"      "layout" -> layout, zone, zones
  *   "objects"   id, big endian -> sum | version size expires place file tenant | name | page sums
  *
@@ -17,6 +22,7 @@
  *   [I2] the eventfd is readable if and only if `finished` is not empty; both change together, under
  *        the lock
  *   [I3] the environment is the thread's alone from start to close
+ *   [I4] broken is set before the first change that failed for it is told, and never taken back
  * Source: H. Chu, MDB: A Memory-Mapped Database and Backend for OpenLDAP, LDAPCon 2011.
  */
 #include "catalog.h"
@@ -26,6 +32,7 @@
 #include <lmdb.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -54,6 +61,7 @@ struct fh_catalog {
     uint32_t in_flight; /* the zone thread's */
     int event_fd;
     bool started;
+    atomic_bool broken; /* set by the thread [I4] */
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t work;
@@ -360,10 +368,23 @@ static int catalog_commit(struct fh_catalog *c, struct fh_list *group)
     return rc == 0 ? 0 : errno_of(rc);
 }
 
+/* Whether the library does not work with its file any more. */
+static bool catalog_gave_up(struct fh_catalog *c)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(c->env, NULL, 0, &txn);
+
+    if (rc == 0)
+        mdb_txn_abort(txn);
+    return rc == MDB_PANIC;
+}
+
 static void group_run(struct fh_catalog *c, struct fh_list *group)
 {
     int rc = catalog_commit(c, group);
 
+    if (rc != 0 && catalog_gave_up(c))
+        atomic_store(&c->broken, true);
     for (struct fh_list *n = group->next; n != group; n = n->next)
         change_of(n)->result = rc != 0 ? rc : change_punch(change_of(n));
 }
@@ -469,6 +490,11 @@ int fh_catalog_event_fd(const struct fh_catalog *c)
     return c->event_fd;
 }
 
+bool fh_catalog_is_broken(const struct fh_catalog *c)
+{
+    return atomic_load(&c->broken);
+}
+
 uint32_t fh_catalog_in_flight(const struct fh_catalog *c)
 {
     return c->in_flight;
@@ -481,4 +507,5 @@ void fh_catalog_stats(const struct fh_catalog *c, struct fh_catalog_stats *out)
     pthread_mutex_lock(&mine->lock);
     *out = c->stats;
     pthread_mutex_unlock(&mine->lock);
+    out->broken = fh_catalog_is_broken(c);
 }

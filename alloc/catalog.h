@@ -67,6 +67,7 @@ struct fh_catalog_opts {
 
 struct fh_catalog_stats {
     uint64_t commits, changes, failed; /* so far; `failed` changes */
+    bool broken;
 };
 
 struct fh_catalog;
@@ -89,6 +90,11 @@ void fh_catalog_submit(struct fh_catalog *, struct fh_catalog_change *);
 void fh_catalog_reap(struct fh_catalog *);
 /* Readable when reap has something to do. */
 int fh_catalog_event_fd(const struct fh_catalog *);
+/*
+ * The last write of a commit failed, so nobody but the disk knows whether the commit is there: every change fails from
+ * now on, until the file is opened again. No page that a failed change names may be written until then.
+ */
+bool fh_catalog_is_broken(const struct fh_catalog *);
 /* Changes submitted whose `done` was not called yet. */
 uint32_t fh_catalog_in_flight(const struct fh_catalog *);
 void fh_catalog_stats(const struct fh_catalog *, struct fh_catalog_stats *out);

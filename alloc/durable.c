@@ -198,6 +198,8 @@ int fh_durable_take(struct fh_durable *d, uint64_t pages, uint32_t owner,
 
     if (pages > FH_DURABLE_SIZE_MAX >> FH_PAGE_SHIFT)
         return -EFBIG;
+    if (fh_catalog_is_broken(d->catalog))
+        return -EIO; /* the run might be that of a change that failed, and yet is on disk */
     for (uint32_t i = 0; i < FH_DATA_FILES; i++) {
         uint64_t place;
         if (d->files[i].file->error != 0)

@@ -468,6 +468,7 @@ struct fh_zone_stats {
     uint64_t durable_objects, durable_bytes; /* that survive a restart */
     uint64_t durable_bad_records;            /* of the catalog, found at start */
     uint64_t commits, commits_failed;        /* changes of durable objects so far */
+    uint64_t catalog_broken;                 /* 1: they cannot be changed until the next start */
     const char *io_backend;
     const char *buddy;
 };

@@ -48,6 +48,7 @@ void fh_zone_stats(const struct fh_zone *z, struct fh_zone_stats *out)
         out->durable_bad_records = z->durable->bad_records;
         out->commits = catalog.commits;
         out->commits_failed = z->durable->commits_failed;
+        out->catalog_broken = catalog.broken;
     }
     fh_pager_stats(&z->pager, &out->pager);
     fh_reclaim_stats(&z->reclaim, &out->reclaim);

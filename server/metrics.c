@@ -468,6 +468,9 @@ static void print_objects(const struct metrics_text *t)
              FIELD(engine.commits));
     per_zone(t, "commits_failed_total", "counter", "Changes of durable objects that failed.",
              FIELD(engine.commits_failed));
+    per_zone(t, "catalog_broken", "gauge",
+             "1: durable objects cannot be changed until the server is started again.",
+             FIELD(engine.catalog_broken));
     per_zone(t, "names", "gauge", "Names that lead to an object.", FIELD(engine.names));
     per_zone(t, "objects_expired_total", "counter", "Objects freed by their time to live.",
              FIELD(engine.expired));

@@ -243,9 +243,17 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 
 static void on_catalog(evutil_socket_t fd, short what, void *arg)
 {
+    struct fh_zone_thread *t = arg; /* the turn that follows looks at what was committed */
+
     (void)fd;
     (void)what;
-    (void)arg; /* the turn that follows looks at it */
+    if (t->told_broken || !fh_catalog_is_broken(t->zone.durable->catalog))
+        return;
+    t->told_broken = true;
+    FH_LOG(t->node->log, 0, FH_LOG_ERROR, "zone",
+           "the catalog could not be written: durable objects can be read, but not changed. "
+           "Look at the disk, then restart farheapd",
+           FH_NUM("zone", t->index));
 }
 
 static void zone_ticks(struct fh_zone_thread *t)

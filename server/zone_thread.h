@@ -37,7 +37,7 @@ struct fh_zone_thread {
     struct fh_ops ops;
     struct fh_conns conns;
     struct fh_counters counters;
-    bool mail, tick, deadlines_due, stopping, told_drained;
+    bool mail, tick, deadlines_due, stopping, told_drained, told_broken;
     uint64_t worst_ns, worst_since_ms; /* longest turn of the second that runs */
 };
 

@@ -3,6 +3,7 @@
 #
 #   tests/crash.sh BUILD kill ROUNDS     SIGKILL at a random moment, under load
 #   tests/crash.sh BUILD calls [EVERY]   the end at the n-th call that changes a file, each n (or each EVERY-th), also while starting
+#   tests/crash.sh BUILD fails [EVERY]   the n-th write or sync of the catalog fails, alone or with all after it, each n (or each EVERY-th)
 #   tests/crash.sh BUILD power ROUNDS    a file system of its own loses its power (root, loop devices); exit 77 if it cannot
 #   tests/crash.sh BUILD lies ROUNDS     a disk behind it is full, so syncs fail: nothing is acknowledged that is not there
 #
@@ -12,7 +13,7 @@ build=$(cd "$1" && pwd) || exit 2
 oracle=$build/crash/crash-oracle
 keys=24 workers=3 zones=2
 dir=$(mktemp -d "${TMPDIR:-/var/tmp}/farheap-crash.XXXXXX")
-data=$dir/data server='' url='' preload=()
+data=$dir/data server='' url='' preload=() start_code=0
 
 cleanup() {
     [[ -z $server ]] || { kill -KILL "$server"; wait "$server"; } 2>/dev/null
@@ -42,6 +43,7 @@ start() {
         sleep 0.02
     done
     wait "$server" 2>/dev/null
+    start_code=$?
     server=''
     return 1
 }
@@ -112,6 +114,55 @@ calls() {
     echo "a crash at every ${every}. of $((n - 1)) calls, and in the starts that followed: 0 lost, 0 mixed"
 }
 
+# A catalog whose n-th write or sync fails. What was acknowledged stays, the refusal is of a kind of its own, reading goes
+# on; and changes do too, or the log says what to do.
+fail_round() { # N COUNT; false when the history has no n-th call
+    rm -rf "$data" "$dir"/acks.*
+    : >"$dir/acks.0"
+    : >"$dir/acks.1"
+    preload=(ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" LD_PRELOAD="$build/crash/crash_at.so"
+        FAIL_FILE=catalog.mdb FAIL_AT="$1" FAIL_COUNT="$2")
+    if start; then
+        "$oracle" once "$url" "$dir/acks.0" w0 $keys 5 "$steps" >"$dir/out.0" 2>&1
+        if grep -q "^$steps steps" "$dir/out.0"; then
+            end
+            return 1
+        fi
+        grep -q '^then: .*: IO_ERROR:' "$dir/out.0" || fail "call $1: not IO_ERROR"
+        "$oracle" once "$url" "$dir/acks.1" w1 $keys 77 5 >"$dir/out.1" 2>&1
+        if ! grep -q '^5 steps' "$dir/out.1"; then
+            grep -q '^then: .*: IO_ERROR:' "$dir/out.1" || fail "call $1: not IO_ERROR afterwards"
+            [[ $2 -gt 1 ]] || grep -q 'restart farheapd' "$dir/log" || fail "call $1: nobody is told what to do"
+            ((++refusing))
+        fi
+        cp "$dir/acks.0" "$dir/acks.now" # what the disk has of the refused step a restart will tell
+        "$oracle" check "$url" "$dir/acks.now" w0 $keys >"$dir/out.0" 2>&1 || fail "call $1: $(cat "$dir/out.0")"
+        end
+    else
+        [[ $start_code = 6 ]] || fail "call $1: ended with $start_code while starting"
+        grep -q 'data-dir unusable' "$dir/log" || fail "call $1: does not say why it does not start"
+    fi
+    preload=()
+    start || fail "call $1: no start afterwards"
+    check "of call $1"
+    "$oracle" once "$url" "$dir/acks.0" w0 $keys 99 5 >"$dir/out.0" 2>&1
+    grep -q '^5 steps' "$dir/out.0" || fail "call $1: it does not recover"
+    end
+}
+
+fails() {
+    local every=$1 n count tried=0 refusing=0
+    workers=2 keys=6 zones=1 steps=12
+    for count in 1 1000000; do
+        for ((n = 1 + RANDOM % every; ; n += every)); do
+            fail_round "$n" "$count" || break
+            ((++tried))
+        done
+        [[ $n -gt 30 ]] || fail "only $n calls in the history"
+    done
+    echo "$tried failing writes and syncs of the catalog: 0 acknowledged steps lost, 0 mixed; $refusing times a restart was asked for"
+}
+
 mount_image() { mount -o loop "$dir/image" "$dir/mount"; }
 
 power_rounds() {
@@ -173,7 +224,8 @@ lies_rounds() {
 case ${2:-} in
 kill) kill_rounds "${3:-10}" ;;
 calls) calls "${3:-1}" ;;
+fails) fails "${3:-1}" ;;
 power) power_rounds "${3:-3}" ;;
 lies) lies_rounds "${3:-1}" ;;
-*) fail "usage: tests/crash.sh BUILD kill|calls|power|lies [N]" ;;
+*) fail "usage: tests/crash.sh BUILD kill|calls|fails|power|lies [N]" ;;
 esac

@@ -162,9 +162,11 @@ static int work(const char *url, const char *path, uint64_t keys, uint64_t steps
     if (fh_open(url, &options, &client) == FH_OK)
         while (done < steps && step_run(client, log, keys, ++step_last))
             done++;
+    printf("%" PRIu64 " steps\n", done);
+    if (done < steps)
+        printf("then: %s\n", fh_errmsg(client));
     fh_close(client);
     fclose(file);
-    printf("%" PRIu64 " steps\n", done);
     return 0;
 }
 
