@@ -110,7 +110,10 @@ static void conn_recv_failed(struct fh_conn *c, ssize_t got)
         fh_conn_close(c, FH_CLOSE_RESET);
 }
 
-/* Receives until `size` bytes are there or the socket is empty. Plain text takes one call. */
+/*
+ * Receives until `size` bytes are there or the socket is empty. Plain text takes one call. So does
+ * TLS when it brought little and nothing is left inside: should there be more, an event will tell.
+ */
 static uint32_t conn_fill(struct fh_conn *c, uint8_t *buf, uint32_t size)
 {
     uint32_t filled = 0;
@@ -124,6 +127,10 @@ static uint32_t conn_fill(struct fh_conn *c, uint8_t *buf, uint32_t size)
         filled += (uint32_t)got;
         if (!c->tls) {
             c->readable = filled == size;
+            break;
+        }
+        if (filled < FH_TLS_RECORD_SIZE && !fh_tls_has_pending(c->tls)) {
+            c->readable = false;
             break;
         }
     }

@@ -1,13 +1,19 @@
 /*
- * Theory.  What is sent is gathered into one record's worth of bytes first, so that many small
- * replies make one record, and so that a write that has to be repeated offers the same bytes: they
- * lie still in the session. Bytes count as taken when they are in that record.
+ * Theory.  What is sent is cut into records of 16 KiB. Small pieces are gathered, so that many small
+ * replies make one record, in a buffer that all sessions of a thread share; a piece that fills a
+ * record goes as it lies. Bytes count as taken when OpenSSL has sealed them. When the socket did not
+ * take the record, OpenSSL wants to be offered the same bytes again, which by then lie elsewhere:
+ * only then they are kept, in a buffer of the session's own. An idle session has none.
+ *
+ * Input is read ahead, some records with one call, into a buffer that OpenSSL gives back when it is
+ * empty.
  *
  * OpenSSL keeps errors in a queue per thread; it is emptied before each call, or an old error would
  * be taken for a new one. SIGPIPE is ignored by the process.
  *
  * Invariants
- *   [I1] record[sent .. size) is what the peer has not got yet; a write offers exactly that
+ *   [I1] kept_size > 0: OpenSSL has sealed kept[0 .. kept_size) and not got rid of it; the next
+ *        write offers exactly that
  */
 #include "tls.h"
 
@@ -29,9 +35,13 @@ struct fh_tls {
     SSL *ssl;
     bool wants_write;
     bool broken; /* no goodbye: the session is beyond repair */
-    size_t sent, size;
-    uint8_t *record; /* made when first needed */
+    size_t kept_size;
+    uint8_t *kept; /* FH_TLS_RECORD_SIZE bytes while kept_size > 0, else NULL */
 };
+
+enum { READ_AHEAD = 4 * FH_TLS_RECORD_SIZE };
+
+static _Thread_local uint8_t gathered[FH_TLS_RECORD_SIZE];
 
 static void context_problem(char problem[FH_TLS_PROBLEM_SIZE], const char *what)
 {
@@ -58,7 +68,9 @@ static void context_set_up(SSL_CTX *ctx)
     SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(ctx, 1);
+    SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ctx, 0);
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"farheap", 7);
@@ -118,18 +130,25 @@ struct fh_tls *fh_tls_create(struct fh_tls_context *context, int fd)
     return t;
 }
 
+static void tls_forget_kept(struct fh_tls *t)
+{
+    if (t->kept)
+        explicit_bzero(t->kept, t->kept_size);
+    free(t->kept);
+    t->kept = NULL;
+    t->kept_size = 0;
+}
+
 void fh_tls_destroy(struct fh_tls *t)
 {
     if (!t)
         return;
     ERR_clear_error();
-    if (!t->broken && SSL_is_init_finished(t->ssl) && t->sent == t->size)
+    if (!t->broken && SSL_is_init_finished(t->ssl) && t->kept_size == 0)
         SSL_shutdown(t->ssl);
     ERR_clear_error();
     SSL_free(t->ssl);
-    if (t->record)
-        explicit_bzero(t->record, FH_TLS_RECORD_SIZE);
-    free(t->record);
+    tls_forget_kept(t);
     free(t);
 }
 
@@ -177,45 +196,67 @@ ssize_t fh_tls_recv(struct fh_tls *t, void *buf, size_t size)
     return rc == 1 ? (ssize_t)got : tls_outcome(t, rc);
 }
 
-/* Sends the record: 0 when it is gone. */
-static int tls_send_record(struct fh_tls *t)
+/* Offers at most a record's worth of bytes: 0 = gone. */
+static int tls_write(struct fh_tls *t, const uint8_t *bytes, size_t size)
 {
     size_t sent;
 
-    while (t->sent < t->size) {
-        ERR_clear_error();
-        errno = 0;
-        int rc = SSL_write_ex(t->ssl, t->record + t->sent, t->size - t->sent, &sent);
-        if (rc != 1) {
-            rc = tls_outcome(t, rc);
-            return rc == 0 ? -ECONNRESET : rc;
-        }
-        t->sent += sent;
+    ERR_clear_error();
+    errno = 0;
+    int rc = SSL_write_ex(t->ssl, bytes, size, &sent);
+    if (rc == 1)
+        return 0; /* all of it: partial writes are not enabled */
+    rc = tls_outcome(t, rc);
+    return rc == 0 ? -ECONNRESET : rc;
+}
+
+/* Keeps what OpenSSL has sealed and wants to be offered again. */
+static int tls_keep(struct fh_tls *t, const uint8_t *bytes, size_t size)
+{
+    t->kept = malloc(FH_TLS_RECORD_SIZE);
+    if (!t->kept) {
+        t->broken = true; /* it cannot be repeated: nothing can be sent any more */
+        return -ENOMEM;
     }
-    t->sent = 0;
-    t->size = 0;
+    memcpy(t->kept, bytes, size);
+    t->kept_size = size;
     return 0;
 }
 
-/* Fills the record from the iovecs, from byte `from` on; returns what fitted. */
-static size_t tls_gather(struct fh_tls *t, const struct iovec *iov, uint32_t count, size_t from)
+static int tls_send_kept(struct fh_tls *t)
 {
-    size_t before = t->size;
+    int rc = t->kept_size > 0 ? tls_write(t, t->kept, t->kept_size) : 0;
 
-    for (uint32_t i = 0; i < count && t->size < FH_TLS_RECORD_SIZE; i++) {
+    if (rc == 0)
+        tls_forget_kept(t);
+    return rc;
+}
+
+/* The next record: bytes of the iovecs from `from` on, as they lie or gathered. 0 = no more. */
+static size_t tls_next(const struct iovec *iov, uint32_t count, size_t from, const uint8_t **bytes)
+{
+    size_t size = 0;
+
+    *bytes = gathered;
+    for (uint32_t i = 0; i < count && size < FH_TLS_RECORD_SIZE; i++) {
         size_t part = iov[i].iov_len;
         if (from >= part) {
             from -= part;
             continue;
         }
+        const uint8_t *at = (const uint8_t *)iov[i].iov_base + from;
         part -= from;
-        if (part > FH_TLS_RECORD_SIZE - t->size)
-            part = FH_TLS_RECORD_SIZE - t->size;
-        memcpy(t->record + t->size, (const uint8_t *)iov[i].iov_base + from, part);
-        t->size += part;
         from = 0;
+        if (part > FH_TLS_RECORD_SIZE - size)
+            part = FH_TLS_RECORD_SIZE - size;
+        if (part == FH_TLS_RECORD_SIZE) {
+            *bytes = at;
+            return part;
+        }
+        memcpy(gathered + size, at, part);
+        size += part;
     }
-    return t->size - before;
+    return size;
 }
 
 /* While it is on, the records of one send go out in full packets. Not every socket is TCP. */
@@ -226,24 +267,26 @@ static void tls_cork(const struct fh_tls *t, int on)
 
 static ssize_t tls_send_records(struct fh_tls *t, const struct iovec *iov, uint32_t count)
 {
-    size_t taken = 0;
-    int rc;
+    const uint8_t *bytes;
+    size_t taken = 0, size;
+    int rc = tls_send_kept(t);
 
-    while ((rc = tls_send_record(t)) == 0) {
-        size_t part = tls_gather(t, iov, count, taken);
-        if (part == 0)
-            return (ssize_t)taken;
-        taken += part;
+    while (rc == 0 && (size = tls_next(iov, count, taken, &bytes)) > 0) {
+        rc = tls_write(t, bytes, size);
+        if (rc == -EAGAIN && (rc = tls_keep(t, bytes, size)) == 0) {
+            taken += size;
+            rc = -EAGAIN;
+        } else if (rc == 0) {
+            taken += size;
+        }
     }
-    return rc == -EAGAIN && taken > 0 ? (ssize_t)taken : rc;
+    return (rc == 0 || rc == -EAGAIN) && taken > 0 ? (ssize_t)taken : rc;
 }
 
 ssize_t fh_tls_send(struct fh_tls *t, const struct iovec *iov, uint32_t count)
 {
-    size_t size = t->size - t->sent;
+    size_t size = t->kept_size;
 
-    if (!t->record && !(t->record = malloc(FH_TLS_RECORD_SIZE)))
-        return -ENOMEM;
     for (uint32_t i = 0; i < count; i++)
         size += iov[i].iov_len;
     if (size <= FH_TLS_RECORD_SIZE)
@@ -261,7 +304,7 @@ bool fh_tls_has_pending(const struct fh_tls *t)
 
 bool fh_tls_has_unsent(const struct fh_tls *t)
 {
-    return t->sent < t->size;
+    return t->kept_size > 0;
 }
 
 bool fh_tls_wants_write(const struct fh_tls *t)

@@ -42,8 +42,9 @@ FH_CHECKED int fh_tls_accept(struct fh_tls *);
 /* Bytes received; 0 = the peer has ended its side. */
 ssize_t fh_tls_recv(struct fh_tls *, void *buf, size_t size);
 /*
- * Bytes of the iovecs that were taken: sent, or kept in the session's own record, which is sent
- * first at the next call. With count 0 only that record is sent: 0 = there is none left.
+ * Bytes of the iovecs that were taken: sent, or the last of them kept in a record of the session's
+ * own, which is sent first at the next call. With count 0 only that record is sent: 0 = there is
+ * none left.
  */
 ssize_t fh_tls_send(struct fh_tls *, const struct iovec *iov, uint32_t count);
 /* Decrypted bytes wait inside, where no poll can see them. */
