@@ -16,6 +16,7 @@
  *   [I3] neighbours agree: the next of the previous is this one
  *   [I4] no frame waits for ever to be looked at: when all of main was put back and none evicted meanwhile, small is
  *        next, however short it is
+ *   [I5] aside is the number of frames whose record says so, aside_clean of those that are not dirty
  */
 #include "fifo.h"
 
@@ -92,6 +93,16 @@ void fh_fifo_insert_last(struct fh_fifo *f, struct fh_frame frame, enum fh_queue
     q->count++;
 }
 
+void fh_fifo_set_aside(struct fh_fifo *f, struct fh_frame frame)
+{
+    struct fh_frame_record *r = fh_frames_record(f->frames, frame);
+
+    FH_ASSERT(r->queue == FH_QUEUE_NONE);
+    r->queue = FH_QUEUE_ASIDE;
+    f->aside++;
+    f->aside_clean += !r->dirty;
+}
+
 struct fh_frame fh_fifo_oldest(const struct fh_fifo *f, enum fh_queue queue)
 {
     return (struct fh_frame){queue == FH_QUEUE_SMALL ? f->small.tail : f->main.tail};
@@ -107,6 +118,12 @@ void fh_fifo_remove(struct fh_fifo *f, struct fh_frame frame)
     struct fh_frame_record *r = fh_frames_record(f->frames, frame);
     if (r->queue == FH_QUEUE_NONE)
         return;
+    if (r->queue == FH_QUEUE_ASIDE) {
+        f->aside--;
+        f->aside_clean -= !r->dirty;
+        r->queue = FH_QUEUE_NONE;
+        return;
+    }
 
     struct fh_fifo_queue *q = fifo_queue(f, r->queue);
     if (r->prev != FIFO_END)
@@ -126,6 +143,9 @@ void fh_fifo_replace(struct fh_fifo *f, struct fh_frame from, struct fh_frame to
     const struct fh_frame_record *r = fh_frames_record(f->frames, to);
 
     FH_ASSERT(r->queue != FH_QUEUE_NONE);
+    fh_frames_record(f->frames, from)->queue = FH_QUEUE_NONE;
+    if (r->queue == FH_QUEUE_ASIDE)
+        return;
     struct fh_fifo_queue *q = fifo_queue(f, r->queue);
     if (r->prev != FIFO_END)
         f->frames->records[r->prev].next = to.v;
@@ -135,7 +155,6 @@ void fh_fifo_replace(struct fh_fifo *f, struct fh_frame from, struct fh_frame to
         f->frames->records[r->next].prev = to.v;
     else
         q->tail = to.v;
-    fh_frames_record(f->frames, from)->queue = FH_QUEUE_NONE;
 }
 
 /* Small gives the victim while it has more than its share, or when main has none that can go. [I4] */
@@ -143,6 +162,14 @@ static bool fifo_small_is_due(const struct fh_fifo *f)
 {
     uint32_t all = f->small.count + f->main.count;
     return f->small.count > 0 && (f->stuck >= f->main.count || f->small.count * SMALL_SHARE >= all);
+}
+
+void fh_fifo_insert_next(struct fh_fifo *f, struct fh_frame frame)
+{
+    bool small = fifo_small_is_due(f);
+
+    fh_frames_record(f->frames, frame)->freq = 0;
+    fh_fifo_insert_last(f, frame, small || f->main.count == 0 ? FH_QUEUE_SMALL : FH_QUEUE_MAIN);
 }
 
 struct fh_frame fh_fifo_pick(struct fh_fifo *f, uint32_t *budget)
@@ -194,11 +221,19 @@ static void check_queue(const struct fh_fifo *f, const struct fh_fifo_queue *q, 
 
 static void check_linked(const struct fh_fifo *f, struct fh_report *r)
 {
-    uint32_t linked = 0;
+    uint32_t linked = 0, aside = 0, aside_clean = 0;
 
     for (uint32_t i = fh_frames_next_touched(f->frames, 0); i < f->frames->span;
-         i = fh_frames_next_touched(f->frames, i + 1))
-        linked += f->frames->records[i].queue != FH_QUEUE_NONE;
+         i = fh_frames_next_touched(f->frames, i + 1)) {
+        const struct fh_frame_record *record = &f->frames->records[i];
+        bool is_aside = record->queue == FH_QUEUE_ASIDE;
+        linked += record->queue != FH_QUEUE_NONE && !is_aside;
+        aside += is_aside;
+        aside_clean += is_aside && !record->dirty;
+    }
+    if (aside != f->aside || aside_clean != f->aside_clean)
+        fh_report(r, "[I5] %u frames aside, %u clean; counted %u and %u", f->aside, f->aside_clean,
+                  aside, aside_clean);
     if (linked != f->small.count + f->main.count)
         fh_report(r, "[I1] %u frames name a queue, %u are in one", linked,
                   f->small.count + f->main.count);
@@ -217,10 +252,11 @@ bool fh_fifo_check(const struct fh_fifo *f, FILE *why)
 void fh_fifo_stats(const struct fh_fifo *f, struct fh_fifo_stats *out)
 {
     *out = (struct fh_fifo_stats){
-        .small = f->small.count, .main = f->main.count, .evictions = f->epoch};
+        .small = f->small.count, .main = f->main.count, .aside = f->aside, .evictions = f->epoch};
 }
 
 void fh_fifo_dump(const struct fh_fifo *f, FILE *out)
 {
-    fprintf(out, "fifo: small %u, main %u, epoch %u\n", f->small.count, f->main.count, f->epoch);
+    fprintf(out, "fifo: small %u, main %u, aside %u, epoch %u\n", f->small.count, f->main.count,
+            f->aside, f->epoch);
 }

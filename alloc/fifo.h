@@ -4,7 +4,7 @@
  * New pages enter a small queue of 10 % of the frames; one touch there promotes to main at the end
  * of the queue, none evicts. Main gives a second round to what was touched. A page read back soon
  * after its eviction enters main at once: how soon is told by the eviction epoch kept in its
- * page-table entry.
+ * page-table entry. A frame that is pinned is set aside, where no victim is looked for.
  *
  * Threads    one zone thread.
  * Source     Yang et al., FIFO queues are all you need for cache eviction, SOSP 2023.
@@ -28,9 +28,10 @@ struct fh_fifo_queue {
 struct fh_fifo {
     struct fh_frames *frames;
     struct fh_fifo_queue small, main;
-    uint32_t epoch;    /* evictions so far, modulo 2^28 */
-    uint32_t stuck;    /* victims put back since a frame was evicted [I4] */
-    uint64_t refaults; /* pages that came back soon after their eviction, so far */
+    uint32_t epoch;              /* evictions so far, modulo 2^28 */
+    uint32_t stuck;              /* victims put back since a frame was evicted [I4] */
+    uint32_t aside, aside_clean; /* frames set aside, and those of them that are not dirty [I5] */
+    uint64_t refaults;           /* pages that came back soon after their eviction, so far */
 };
 
 void fh_fifo_init(struct fh_fifo *, struct fh_frames *);
@@ -44,10 +45,14 @@ void fh_fifo_insert_main(struct fh_fifo *, struct fh_frame);
 void fh_fifo_put_back(struct fh_fifo *, struct fh_frame);
 /* At the end of a queue where victims come from, with the touches it has. */
 void fh_fifo_insert_last(struct fh_fifo *, struct fh_frame, enum fh_queue);
+/* Where the next victim comes from, as if never touched. */
+void fh_fifo_insert_next(struct fh_fifo *, struct fh_frame);
+/* No victim until it is removed. */
+void fh_fifo_set_aside(struct fh_fifo *, struct fh_frame);
 /* The first victim of a queue, and the one after it; FH_FRAME_NONE at the end. */
 struct fh_frame fh_fifo_oldest(const struct fh_fifo *, enum fh_queue);
 struct fh_frame fh_fifo_younger(const struct fh_fifo *, struct fh_frame after);
-/* Takes a frame out of its queue, if it is in one. */
+/* Takes a frame out of its queue, if it is in one, or back from aside. */
 void fh_fifo_remove(struct fh_fifo *, struct fh_frame);
 /* `to`, whose record is a copy of that of `from`, takes its place in the queue. */
 void fh_fifo_replace(struct fh_fifo *, struct fh_frame from, struct fh_frame to);
@@ -68,6 +73,7 @@ uint32_t fh_fifo_evicted(struct fh_fifo *);
 
 struct fh_fifo_stats {
     uint32_t small, main; /* frames in each queue */
+    uint32_t aside;       /* in neither: pinned */
     uint32_t evictions;   /* so far, modulo 2^28 */
 };
 void fh_fifo_stats(const struct fh_fifo *, struct fh_fifo_stats *out);

@@ -28,7 +28,8 @@
 
 enum { FH_FRAME_REFS_MAX = (1 << 20) - 1024 };
 
-enum fh_queue { FH_QUEUE_NONE, FH_QUEUE_SMALL, FH_QUEUE_MAIN };
+/* Aside: in no queue, since a pin keeps it in memory; counted only. */
+enum fh_queue { FH_QUEUE_NONE, FH_QUEUE_SMALL, FH_QUEUE_MAIN, FH_QUEUE_ASIDE };
 
 struct fh_frame_record {
     uint64_t page : 36;  /* one page whose entry names it, or FH_PAGE_NONE [I2] */

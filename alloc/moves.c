@@ -18,7 +18,7 @@
  * A move happens in one step between requests. What is in memory is copied, nothing is read in and
  * nobody waits: if a page is not there, or no frame for a copy, or an entry, the object stays. Who
  * reads the old bytes holds their frames; who was parked looks its object up again. Commits know
- * objects by id, so those they have do not move. What was never written is not copied: a move of it
+ * objects by id, so those they have do not move; nor does what is pinned. What was never written is not copied: a move of it
  * touches no page.
  */
 #include <errno.h>
@@ -190,7 +190,7 @@ static int zone_move(void *ctx, struct fh_slab_run *from, uint32_t index, struct
     uint32_t extra;
     int rc;
 
-    if (fh_object_is_coming(&o) || fh_object_is_going(&o))
+    if (fh_object_is_coming(&o) || fh_object_is_going(&o) || fh_zone_is_pinned(z, &o))
         return -EBUSY;
     fh_heap_alloc_in(&z->heap, to, &block);
     uint64_t id = fh_objects_of_block(&z->objects, &block).id;

@@ -64,8 +64,9 @@ struct fh_large {
     uint64_t addr; /* 0 of one that is being staged */
     uint64_t size; /* bytes, at most FH_OBJECT_SIZE_MAX */
     uint32_t extra;
-    uint32_t kept : 1; /* the catalog of durable objects has it; small ones are never durable */
-    uint32_t spare : 31;
+    uint32_t kept : 1;    /* the catalog of durable objects has it; small ones are never durable */
+    uint32_t pattern : 2; /* enum fh_pattern: how its users said they read it */
+    uint32_t spare : 29;
 };
 
 _Static_assert(sizeof(struct fh_small) == 22, "what a small object costs");

@@ -30,6 +30,8 @@
  *        victim always finds a slot: with f frames free and none clean, live - (N - f) slots are
  *        used, fewer than there are. Frames of chunks that leave do not count: the pages in them
  *        make fewer slots used, not more
+ *   [I8] a frame is aside if and only if a page that names it is pinned and no I/O is on it; as long as
+ *        pins_left is set it may be aside without
  */
 #include "pager.h"
 
@@ -90,6 +92,7 @@ int fh_pager_init(struct fh_pager *p, const struct fh_pager_opts *o)
     *p = (struct fh_pager){.opts = opts_with_defaults(o)};
     fh_rings_init(&p->rings);
     fh_readahead_init(&p->readahead, o->readahead_max, o->memory_bytes >> FH_PAGE_SHIFT);
+    fh_pins_init(&p->pins, o->mem);
     fh_line_init(&p->line);
     fh_list_init(&p->holds);
     fh_list_init(&p->ops_free);
@@ -122,6 +125,7 @@ out_frames:
 void fh_pager_fini(struct fh_pager *p)
 {
     FH_ASSERT(p->ops_free_count == FH_PAGER_OPS);
+    fh_pins_fini(&p->pins);
     fh_backing_fini(&p->backing);
     fh_swap_fini(&p->swap);
     fh_mem_unmap(p->opts.mem, p->ops, FH_PAGER_OPS * sizeof(*p->ops));
@@ -180,7 +184,8 @@ void fh_pager_map_frame(struct fh_pager *p, struct fh_frame frame, bool dirty, b
     r->dirty = dirty;
     p->mapped++;
     *pager_kind(p, r) += r->file || !dirty;
-    fh_fifo_insert(&p->fifo, frame, epoch_known, epoch);
+    if (!fh_pager_set_aside(p, frame))
+        fh_fifo_insert(&p->fifo, frame, epoch_known, epoch);
 }
 
 void fh_pager_unmap_frame(struct fh_pager *p, struct fh_frame frame)
@@ -216,6 +221,8 @@ static void pager_unname(struct fh_pager *p, struct fh_page page, struct fh_entr
         else
             r->page = FH_PAGE_NONE;
     }
+    if (r->queue == FH_QUEUE_ASIDE)
+        fh_pager_requeue(p, frame);
     fh_pager_unref(p, frame);
 }
 
@@ -401,6 +408,7 @@ void fh_pager_unretain(struct fh_pager *p, struct fh_frame frame)
 
     FH_ASSERT(!r->dirty);
     FH_ASSERT(!r->file);
+    FH_ASSERT(r->queue != FH_QUEUE_ASIDE);
     while (fh_pager_next_name(p, frame, &walk)) {
         fh_pagetable_set(&p->table, walk.page, fh_entry_make(FH_PAGE_FRAME, frame.v, none));
         fh_swap_slot_give(&p->swap, fh_entry_slot(walk.entry));

@@ -25,6 +25,7 @@
 #include "ids.h"
 #include "mem.h"
 #include "pagetable.h"
+#include "pins.h"
 #include "readahead.h"
 #include "region.h"
 #include "rings.h"
@@ -58,6 +59,8 @@ struct fh_pager_opts {
     uint32_t hold_max;      /* pages one request may hold; at most FH_HOLD_MAX. Tests use 2 */
     uint32_t free_min;      /* frames: below, requests that need frames wait in the line */
     uint32_t readahead_max; /* pages of a window, at most FH_READAHEAD_MAX; 0 = none */
+    uint32_t
+        pin_permille; /* of the frames: pages that may be pinned, at most half of them; 0 = none */
     /* Gives room back that is about to become free anyway; false: there is none. May be NULL. */
     bool (*make_room)(void *ctx);
     /* Whether room will be made in the turns to come, for who waits. May be NULL. */
@@ -153,6 +156,11 @@ struct fh_pager {
     struct fh_fifo fifo;
     struct fh_rings rings;
     struct fh_readahead readahead;
+    struct fh_pins pins;
+    bool pins_absent; /* a pinned page may be out of memory: fetch looks at them all */
+    bool pins_left;   /* frames may be aside whose pages are not pinned: sweep looks at them all */
+    struct fh_page fetched_to; /* where fetch is */
+    uint32_t swept_to;         /* the frame where sweep is */
     struct fh_line line;
     struct fh_list holds; /* bound ones, so that check can count their references */
     uint32_t reserved;    /* free frames promised to parked calls */
@@ -177,12 +185,15 @@ struct fh_pager {
 struct fh_page_counts {
     uint64_t frame, swap, file, nothing, failed; /* READING counts as where it is read from */
     uint64_t dirty;                              /* of a file: what the file does not have yet */
+    uint64_t pinned;                             /* filled in by the zone */
 };
 
 struct fh_pager_stats {
     uint64_t frames_total, frames_free, frames_held;
     uint64_t frames_dirty, frames_clean; /* of memory without a file */
     uint64_t frames_file_dirty, frames_file_clean;
+    uint64_t frames_pinned;          /* of those four: they do not leave memory */
+    uint64_t pages_pinned, pins_max; /* that pins name, in memory or never written; that may be */
     uint64_t pages_frame, pages_slot, pages_file, pages_reading, pages_failed;
     uint64_t faults_first_write, faults_swap, faults_file, faults_copy_on_write; /* so far */
     uint64_t pages_lost; /* so far: a tag did not hold */
@@ -289,6 +300,8 @@ FH_CHECKED int fh_pager_take(struct fh_pager *, struct fh_call *, struct fh_hold
 /* Gives taken frame i, wholly written by now, to a page as its new content; uses up one claim. */
 void fh_pager_install(struct fh_pager *, struct fh_hold *, uint32_t i, struct fh_page);
 
+/* Parks a call that has worked for long enough: others first, then its step again. */
+FH_CHECKED int fh_pager_give_way(struct fh_pager *, struct fh_call *);
 /* Lets a call leave whatever it waits for; what it held is given back. */
 void fh_pager_cancel(struct fh_pager *, struct fh_call *);
 /* Ends the waiting of all in the line that still cannot have their frames: they are told rc. */
@@ -297,13 +310,13 @@ void fh_pager_refuse_line(struct fh_pager *, int rc);
 void fh_pager_pump(struct fh_pager *);
 
 /*
- * Reads pages in that nobody holds yet, those of [first, first + count) that are in swap, as long as
- * more than `keep` free frames are left. Pages of [wanted, wanted + wanted_count) are about to be
- * held: they are no read-ahead, only in good company. Reserves nothing; stops without a trace when
- * anything is short.
+ * Reads pages in that nobody holds yet, those of [first, first + count) that are in swap or in their
+ * file, as long as more than `keep` free frames are left. Pages of [wanted, wanted + wanted_count) are
+ * about to be held: they are no read-ahead, only in good company. Reserves nothing; stops when
+ * anything is short: where, if the caller wants to go on from there.
  */
-void fh_pager_read_ahead(struct fh_pager *, struct fh_page first, uint64_t count,
-                         struct fh_page wanted, uint64_t wanted_count, uint32_t keep);
+struct fh_page fh_pager_read_ahead(struct fh_pager *, struct fh_page first, uint64_t count,
+                                   struct fh_page wanted, uint64_t wanted_count, uint32_t keep);
 /* Notes that a request used these pages, after glances at them that gave these frames. */
 void fh_pager_touch_seen(struct fh_pager *, struct fh_page first, const struct fh_frame *frames,
                          uint32_t count);
@@ -312,8 +325,25 @@ void fh_pager_quiet(struct fh_pager *, struct fh_page first, uint64_t count);
 /* These pages were passed by a scan that does not come back: those still new go first. */
 void fh_pager_leave_behind(struct fh_pager *, struct fh_page first, uint64_t count);
 
+/* Pages that are in memory are the next victims, unless they are pinned. At most `looks` entries are
+ * looked at; where it came to. */
+struct fh_page fh_pager_cool(struct fh_pager *, struct fh_page first, struct fh_page end,
+                             uint32_t *looks);
+
 void fh_pager_count(const struct fh_pager *, struct fh_page first, uint64_t count,
                     struct fh_page_counts *);
+
+/* --- pinned pages --- */
+
+/* Pages that may be pinned now. */
+uint64_t fh_pager_pins_max(const struct fh_pager *);
+/* What is pinned has changed for these pages: their frames are set aside or come back, at once if they
+ * are few, else by and by in fh_pager_pins_turn. */
+void fh_pager_repin(struct fh_pager *, struct fh_page first, uint64_t count);
+/* A slice: frames come back to the queues; pinned pages that are out of memory are read in. True when
+ * another would find work at once. */
+bool fh_pager_pins_turn(struct fh_pager *);
+
 /* --- the memory budget --- */
 
 /*
@@ -332,6 +362,17 @@ bool fh_pager_budget_turn(struct fh_pager *);
  * lies where the one it mirrors does.
  */
 struct fh_file *fh_pager_file_of(const struct fh_pager *, struct fh_page, uint64_t *place);
+
+/* The state of the page, also of one that lies in a file and was never read: FILE. */
+static inline enum fh_page_state fh_pager_state_of(const struct fh_pager *p, struct fh_page page,
+                                                   struct fh_entry e)
+{
+    enum fh_page_state state = fh_entry_state(e);
+
+    if (state != FH_PAGE_NOTHING || p->backing.count == 0)
+        return state;
+    return fh_pager_file_of(p, page, NULL) ? FH_PAGE_FILE : FH_PAGE_NOTHING;
+}
 /*
  * Writes back what the file does not have yet of the pages from *cursor to end, and waits until it
  * is safe. -EINPROGRESS: parked; call it again with the same cursor. -EIO, -ENOSPC, ...: the file

@@ -135,14 +135,15 @@ int fh_pager_budget_init(struct fh_pager *p)
 
 /* --- leaving --- */
 
-/* Frames without which what lives here would break the capacity rule. */
+/* Frames without which what lives here would break the capacity rule, or pins take more than half. */
 static uint64_t budget_least(const struct fh_pager *p)
 {
     uint64_t twice = 2 * (uint64_t)p->opts.hold_max;
     uint64_t content = fh_pager_live(p) + p->claimed;
     uint64_t room = fh_pager_capacity(p, twice); /* for content, were there only so many frames */
+    uint64_t least = content > room ? content - room + twice : twice;
 
-    return content > room ? content - room + twice : twice;
+    return p->pins.pages > 0 ? fh_max_u64(least, 2 * (p->pins.pages + twice)) : least;
 }
 
 /* Another chunk leaves, if one can: true. */

@@ -17,7 +17,8 @@ struct recount {
     uint32_t *slot_refs;  /* by slot */
     uint64_t mapped, retained, file_clean, file_dirty, storing, reserved;
     uint64_t ahead_ops;
-    uint64_t used; /* frames with references */
+    uint64_t used;  /* frames with references */
+    uint64_t aside; /* frames that are set aside */
 };
 
 static void count_slot(struct recount *c, struct fh_slot slot)
@@ -110,6 +111,33 @@ static void check_mapped_frame(struct recount *c, uint32_t i)
                   (unsigned)r->queue);
 }
 
+/* Whether a page that names the frame is pinned for good. */
+static bool frame_is_settled(const struct fh_pager *p, struct fh_frame frame)
+{
+    struct fh_names_walk walk = {0};
+
+    while (fh_pager_next_name(p, frame, &walk))
+        if (fh_pins_has_settled(&p->pins, walk.page))
+            return true;
+    return false;
+}
+
+static void check_aside(struct recount *c, uint32_t i) /* [I8] */
+{
+    const struct fh_frame_record *r = &c->p->frames.records[i];
+    struct fh_frame frame = {i};
+    bool aside = r->queue == FH_QUEUE_ASIDE;
+
+    if (r->busy || r->queue == FH_QUEUE_NONE)
+        return;
+    if (aside && !fh_pager_is_pinned(c->p, frame) && !c->p->pins_left)
+        fh_report(&c->report, "[I8] frame %u: aside, but not pinned", i);
+    if (!aside && frame_is_settled(c->p, frame))
+        fh_report(&c->report, "[I8] frame %u: pinned, but in queue %u", i, (unsigned)r->queue);
+    if (aside && fh_entry_slot(fh_pagetable_get(&c->p->table, (struct fh_page){r->page})).v != 0)
+        fh_report(&c->report, "[I8] frame %u: pinned, with a slot", i);
+}
+
 static void check_frames(struct recount *c)
 {
     const struct fh_frames *f = &c->p->frames;
@@ -118,13 +146,16 @@ static void check_frames(struct recount *c)
          i = fh_frames_next_touched(f, i + 1)) {
         const struct fh_frame_record *r = &f->records[i];
         c->used += r->refs > 0;
+        c->aside += r->queue == FH_QUEUE_ASIDE;
         if (r->refs != c->frame_refs[i])
             fh_report(&c->report, "[I1] frame %u: refs %u, counted %u", i, (unsigned)r->refs,
                       c->frame_refs[i]);
-        if (r->refs > 0 && r->page != FH_PAGE_NONE)
+        if (r->refs > 0 && r->page != FH_PAGE_NONE) {
             check_mapped_frame(c, i);
-        else if (r->queue != FH_QUEUE_NONE)
+            check_aside(c, i);
+        } else if (r->queue != FH_QUEUE_NONE) {
             fh_report(&c->report, "[I4] frame %u: in a queue, named by no page", i);
+        }
     }
 }
 
@@ -154,6 +185,10 @@ static void check_accounts(struct recount *c)
                   s.frames_held,
               c->used);
     check_sum(c, "frames and free ones", s.frames_free + c->used, s.frames_total);
+    check_sum(c, "pinned frames", s.frames_pinned, c->aside);
+    if (s.frames_pinned > s.pages_pinned && !c->p->pins_left)
+        fh_report(&c->report, "[I8] %" PRIu64 " frames are pinned, of %" PRIu64 " pages",
+                  s.frames_pinned, s.pages_pinned);
     check_sum(c, "clean and dirty frames",
               s.frames_clean + s.frames_dirty + s.frames_file_clean + s.frames_file_dirty,
               c->mapped);
@@ -188,6 +223,7 @@ bool fh_pager_check(const struct fh_pager *p, FILE *why)
     parts = fh_rings_check(&p->rings, why) && parts;
     parts = fh_backing_check(&p->backing, why) && parts;
     parts = fh_readahead_check(&p->readahead, why) && parts;
+    parts = fh_pins_check(&p->pins, why) && parts;
     parts = fh_line_check(&p->line, why) && parts;
     c.frame_refs = calloc(p->frames.span, sizeof(*c.frame_refs));
     c.slot_refs = calloc((size_t)p->swap.slots.total + 1, sizeof(*c.slot_refs));
@@ -213,6 +249,9 @@ void fh_pager_stats(const struct fh_pager *p, struct fh_pager_stats *out)
         .frames_file_dirty = p->file_dirty,
         .frames_clean = p->retained,
         .frames_held = used - p->mapped,
+        .frames_pinned = p->fifo.aside,
+        .pages_pinned = p->pins.pages,
+        .pins_max = fh_pager_pins_max(p),
         .pages_frame = p->table.counts[FH_PAGE_FRAME],
         .pages_slot = p->table.counts[FH_PAGE_SLOT],
         .pages_file = p->table.counts[FH_PAGE_FILE],
@@ -301,6 +340,7 @@ void fh_pager_dump(const struct fh_pager *p, FILE *out)
     fh_rings_dump(&p->rings, out);
     fh_backing_dump(&p->backing, out);
     fh_readahead_dump(&p->readahead, out);
+    fh_pins_dump(&p->pins, out);
     fh_line_dump(&p->line, out);
     fh_swap_dump(&p->swap, out);
 }

@@ -82,6 +82,7 @@ void fh_pager_unfile(struct fh_pager *p, struct fh_frame frame)
     FH_ASSERT(r->file);
     p->file_dirty -= r->dirty;
     p->file_clean -= !r->dirty;
+    p->fifo.aside_clean -= r->queue == FH_QUEUE_ASIDE && !r->dirty;
     r->file = 0;
     r->dirty = 1;
 }
@@ -130,6 +131,7 @@ static void part_page(struct fh_pager *p, struct fh_page page, struct fh_frame f
         FH_ASSERT(named);
         r->page = walk.page.v & FH_PAGE_NONE;
     }
+    fh_pager_requeue(p, frame);
     fh_pager_unref(p, frame);
 }
 
@@ -211,8 +213,10 @@ static void store_end_zero(struct fh_pager *p, const struct fh_file_run *run, ui
     struct fh_page page = fh_page_add(run->file->first, run->first + i);
     struct fh_entry e = fh_pagetable_get(&p->table, page);
 
-    if (run->status[i] == 0 && !run->file->ended && fh_entry_state(e) == FH_PAGE_ZERO)
-        fh_pagetable_set(&p->table, page, (struct fh_entry){0});
+    if (run->status[i] != 0 || run->file->ended || fh_entry_state(e) != FH_PAGE_ZERO)
+        return;
+    fh_pagetable_set(&p->table, page, (struct fh_entry){0});
+    fh_pager_note_absent(p, page);
 }
 
 /* True when the page left memory. */
@@ -230,12 +234,13 @@ static bool store_end_page(struct fh_page_op *op, uint32_t i)
         r->dirty = 0;
         p->file_dirty--;
         p->file_clean++;
-        gone = op->owner && r->freq == 0 && r->refs == fh_pager_names(p, frame) + 1;
+        gone = op->owner && r->freq == 0 && r->refs == fh_pager_names(p, frame) + 1 &&
+               !fh_pager_is_pinned(p, frame);
     }
     if (gone)
         fh_pager_evict_file(p, frame);
     else if (named)
-        fh_fifo_insert_main(&p->fifo, frame);
+        fh_pager_enqueue_main(p, frame);
     fh_pager_unref(p, frame);
     return gone;
 }
@@ -343,6 +348,6 @@ uint32_t fh_pager_write_back(struct fh_pager *p, struct fh_writeback *w, void *o
         at += run;
     }
     for (uint32_t i = at; i < w->count; i++)
-        fh_fifo_insert_main(&p->fifo, w->pages[i].frame);
+        fh_pager_enqueue_main(p, w->pages[i].frame);
     return at;
 }

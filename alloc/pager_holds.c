@@ -172,6 +172,12 @@ int fh_pager_wait(struct fh_pager *p, struct fh_call *call, uint32_t frames)
     return -EINPROGRESS;
 }
 
+int fh_pager_give_way(struct fh_pager *p, struct fh_call *call)
+{
+    p->again = true;
+    return fh_pager_wait(p, call, 0);
+}
+
 /* --- holds --- */
 
 /* Nothing is held until every page was seen to be in memory or to be zeros: then all of them are, in one step. */

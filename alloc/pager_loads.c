@@ -153,7 +153,8 @@ static void load_map(struct fh_pager *p, const struct fh_page_op *op, uint32_t i
     if (from_file)
         return;
     /* Swap is nearly full: places are worth more than rewrites. A file's page has its own. */
-    if (of_file || p->swap.slots.stats.used * 8 > p->swap.slots.stats.total * 7)
+    if (!fh_frames_record(&p->frames, frame)->dirty &&
+        (of_file || p->swap.slots.stats.used * 8 > p->swap.slots.stats.total * 7))
         fh_pager_unretain(p, frame);
     if (of_file)
         fh_pager_make_file(p, frame);
@@ -259,26 +260,51 @@ static void load_ahead_page(struct fh_pager *p, struct fh_loader *l, struct fh_p
     }
     fh_frames_record(&p->frames, frame)->ahead = !wanted;
     p->ahead_read += !wanted;
-    p->faults_swap += wanted;
+    p->faults_swap += wanted && !l->file;
+    p->faults_file += wanted && l->file;
 }
 
-void fh_pager_read_ahead(struct fh_pager *p, struct fh_page first, uint64_t count,
-                         struct fh_page wanted, uint64_t wanted_count, uint32_t keep)
+/* The next page after `page` that could be read in. */
+static struct fh_page ahead_next(const struct fh_pager *p, struct fh_page page, struct fh_page end,
+                                 bool of_file)
 {
+    return of_file ? page : fh_pagetable_next(&p->table, page, end);
+}
+
+/* Whether an operation can take the page that is in this slot, or in its file. */
+static bool ahead_may_load(struct fh_pager *p, const struct fh_loader *l, struct fh_page page,
+                           struct fh_slot slot)
+{
+    struct fh_file *file = NULL;
+    uint64_t next = slot.v;
+
+    if (slot.v == 0) {
+        file = fh_pager_file_of(p, page, &next);
+        if (fh_pager_touch_ring(p, page) != 0)
+            return false;
+    }
+    return loader_continues(l, file, next) || load_ahead_may_begin(p);
+}
+
+struct fh_page fh_pager_read_ahead(struct fh_pager *p, struct fh_page first, uint64_t count,
+                                   struct fh_page wanted, uint64_t wanted_count, uint32_t keep)
+{
+    bool of_file = count > 0 && fh_pager_file_of(p, first, NULL) != NULL;
     struct fh_page end = fh_page_add(first, count);
-    struct fh_page page = fh_pagetable_next(&p->table, first, end);
+    struct fh_page page = ahead_next(p, first, end, of_file);
     struct fh_loader l = {0};
 
     if (!fh_line_is_empty(&p->line))
-        return;
-    for (; page.v < end.v; page = fh_pagetable_next(&p->table, fh_page_add(page, 1), end)) {
+        return first;
+    for (; page.v < end.v; page = ahead_next(p, fh_page_add(page, 1), end, of_file)) {
         struct fh_entry e = fh_pagetable_get(&p->table, page);
-        if (fh_entry_state(e) != FH_PAGE_SLOT)
+        enum fh_page_state state = fh_pager_state_of(p, page, e);
+        if (state != FH_PAGE_SLOT && state != FH_PAGE_FILE)
             continue;
-        if (fh_pager_spare(p) <= keep ||
-            (!loader_continues(&l, NULL, fh_entry_slot(e).v) && !load_ahead_may_begin(p)))
+        if (fh_pager_spare(p) <= keep || !ahead_may_load(p, &l, page, fh_entry_slot(e)))
             break;
         load_ahead_page(p, &l, page, page.v >= wanted.v && page.v < wanted.v + wanted_count);
     }
     fh_loader_flush(p, &l);
+    return page;
 }

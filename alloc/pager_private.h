@@ -22,6 +22,23 @@ void fh_pager_map_frame(struct fh_pager *, struct fh_frame, bool dirty, bool epo
 /* Different pages that exist, in a frame or a slot, and not only in a file. */
 uint64_t fh_pager_live(const struct fh_pager *);
 
+/* Whether a page that names the frame is pinned. */
+bool fh_pager_is_pinned(const struct fh_pager *, struct fh_frame);
+/* A frame that comes to no queue for now: aside if it is pinned, which gives up its slot; false: it is
+ * not. */
+bool fh_pager_set_aside(struct fh_pager *, struct fh_frame);
+/* What is pinned may have changed for a frame in a queue, or aside. */
+void fh_pager_requeue(struct fh_pager *, struct fh_frame);
+/* The page's bytes are not in memory, or not any more: if it is pinned they are to be read in. */
+void fh_pager_note_absent(struct fh_pager *, struct fh_page);
+/* A frame of no queue: aside, or in the newest place of main. */
+void fh_pager_enqueue_main(struct fh_pager *, struct fh_frame);
+/* Clean frames that can be dropped. */
+static inline uint64_t fh_pager_droppable(const struct fh_pager *p)
+{
+    return p->retained + p->file_clean - p->fifo.aside_clean;
+}
+
 /* The frame is named by no page any more: it leaves its queue and the counts. */
 void fh_pager_unmap_frame(struct fh_pager *, struct fh_frame);
 
@@ -52,17 +69,6 @@ void fh_hold_wait_for(struct fh_hold *, struct fh_page_op *);
 FH_CHECKED int fh_pager_wait(struct fh_pager *, struct fh_call *, uint32_t frames);
 
 /* --- pager_files.c --- */
-
-/* The state of the page, also of one that lies in a file and was never read: FILE. */
-static inline enum fh_page_state fh_pager_state_of(const struct fh_pager *p, struct fh_page page,
-                                                   struct fh_entry e)
-{
-    enum fh_page_state state = fh_entry_state(e);
-
-    if (state != FH_PAGE_NOTHING || p->backing.count == 0)
-        return state;
-    return fh_pager_file_of(p, page, NULL) ? FH_PAGE_FILE : FH_PAGE_NOTHING;
-}
 
 /* The origin's entry names the frame: what it holds is the page of the file. */
 bool fh_pager_is_of_file(const struct fh_pager *, struct fh_frame);

@@ -42,6 +42,7 @@ static void pager_dirty(struct fh_pager *p, struct fh_page page, struct fh_frame
         return;
     }
     FH_ASSERT(p->file_clean > 0);
+    p->fifo.aside_clean -= r->queue == FH_QUEUE_ASIDE;
     r->dirty = 1;
     p->file_clean--;
     p->file_dirty++;
@@ -184,16 +185,19 @@ static void pager_move_entry(struct fh_pager *p, struct fh_page from, struct fh_
     fh_pager_drop(p, to);
     fh_pagetable_set(&p->table, to, e);
     fh_pagetable_set(&p->table, from, (struct fh_entry){0});
-    if (state != FH_PAGE_FRAME && state != FH_PAGE_READING)
+    if (state != FH_PAGE_FRAME && state != FH_PAGE_READING) {
+        fh_pager_note_absent(p, to);
         return;
+    }
     struct fh_frame_record *r = fh_frames_record(&p->frames, fh_entry_frame(e));
     if (r->page == from.v)
         r->page = to.v & FH_PAGE_NONE;
-    if (state != FH_PAGE_FRAME || !fh_backing_find(&p->backing, to))
-        return;
-    if (!r->dirty)
-        fh_pager_unretain(p, fh_entry_frame(e));
-    fh_pager_make_file(p, fh_entry_frame(e));
+    if (state == FH_PAGE_FRAME && fh_backing_find(&p->backing, to)) {
+        if (!r->dirty)
+            fh_pager_unretain(p, fh_entry_frame(e));
+        fh_pager_make_file(p, fh_entry_frame(e));
+    }
+    fh_pager_requeue(p, fh_entry_frame(e));
 }
 
 void fh_pager_move(struct fh_pager *p, struct fh_page from, struct fh_page to, uint64_t count)

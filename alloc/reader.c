@@ -93,7 +93,7 @@ static void reader_read_on(struct fh_reader *r, uint64_t held_bytes)
         fh_page_of_addr((struct fh_addr){r->at.v + held_bytes + FH_PAGE_SIZE - 1});
 
     if (r->is_view && pages > 0)
-        fh_pager_read_ahead(&z->pager, from, pages, from, 0, z->reclaim.low);
+        (void)fh_pager_read_ahead(&z->pager, from, pages, from, 0, z->reclaim.low);
 }
 
 static int reader_hold(struct fh_reader *r, struct fh_page first, uint32_t count)

@@ -20,11 +20,6 @@
  * and zero pages go. By the capacity rule [I7 of pager.c] there is a clean one whenever no slot is
  * free and frames are short.
  *
- * While the disk rests and free frames are few, but enough, the pages next in line are written ahead:
- * they stay where they are, clean, with their slot, so that when demand comes 4 % of the frames can be
- * freed at once. That is done in passes from the old end of each queue, not more often than every 100 ms,
- * and not when swap is more than half full, when places are worth more than time.
- *
  * A request that is refused room because dirty pages of files take it waits in the line, and these
  * are written back whether frames are short or not. When none of them can be written, it is told.
  *
@@ -37,27 +32,17 @@
 #include <stdlib.h>
 
 #include "bits.h"
-#include "pager_private.h"
+#include "reclaim_private.h"
 #include "report.h"
 
 enum {
-    SLICE_VICTIMS = FH_SWAP_RUN_MAX,
-    SLICE_LOOKS = 256,
+    SLICE_VICTIMS = FH_RECLAIM_BATCH,
+    SLICE_LOOKS = FH_RECLAIM_LOOKS,
     BACKOFF_MS = 100,
     PARDON_MS = 10000,
-    CLEAN_PERMILLE = 40, /* of the frames, to be clean at the ends of the queues */
-    CLEAN_PAUSE_MS = 100,
-    CLEAN_RUN = 16,
     FAILURES_MAX = 3,
     ROOM_OPS_LEFT = 64, /* for others, when room is wanted */
     ROOM_LOOKS = 65536, /* at frames, in a turn */
-};
-
-struct batch {
-    struct fh_frame frames[SLICE_VICTIMS]; /* to swap */
-    uint32_t count;
-    struct fh_writeback files;
-    enum fh_queue cleans; /* as in fh_page_op */
 };
 
 void fh_reclaim_init(struct fh_reclaim *r, struct fh_pager *p, uint32_t low, uint32_t high)
@@ -86,6 +71,8 @@ static void store_end_page(struct fh_reclaim *r, struct fh_page_op *op, uint32_t
     record->busy = 0;
     p->storing--;
     r->writing--;
+    bool pinned = named && fh_pager_set_aside(p, frame); /* since the write began */
+    named = named && !pinned;
     if (!stored) {
         r->stats.write_errors++;
         r->failed_ms = r->now_ms;
@@ -137,17 +124,23 @@ static void file_store_ended(struct fh_page_op *op, uint32_t gone)
     r->files_at_ms = r->now_ms + BACKOFF_MS;
 }
 
+uint32_t fh_reclaim_write_back(struct fh_reclaim *r, struct fh_writeback *files)
+{
+    uint32_t started = fh_pager_write_back(r->pager, files, r, file_store_ended);
+
+    r->writing += started;
+    return started;
+}
+
 /* --- choosing --- */
 
-static bool reclaim_can_store(const struct fh_reclaim *r)
+bool fh_reclaim_can_store(const struct fh_reclaim *r)
 {
     const struct fh_swap *swap = &r->pager->swap;
     return swap->slots.stats.free > 0 && r->now_ms >= r->resume_at_ms;
 }
 
-/* A store needs a bounce buffer and an operation; when they are all in use, a completion will come.
- */
-static bool reclaim_must_wait(const struct fh_reclaim *r)
+bool fh_reclaim_must_wait(const struct fh_reclaim *r)
 {
     const struct fh_swap *swap = &r->pager->swap;
     return (swap->fd >= 0 && swap->bounce_free == 0) || r->pager->ops_free_count == 0;
@@ -168,7 +161,7 @@ static void reclaim_pardon(struct fh_reclaim *r)
     (void)fh_slots_pardon(slots);
 }
 
-static bool bytes_are_zero(const uint8_t *bytes)
+bool fh_reclaim_is_zero(const uint8_t *bytes)
 {
     const uint64_t *words = (const uint64_t *)(const void *)bytes;
 
@@ -178,15 +171,15 @@ static bool bytes_are_zero(const uint8_t *bytes)
     return true;
 }
 
-/* Nobody but entries refers to the frame. */
-static bool frame_is_at_rest(const struct fh_pager *p, struct fh_frame frame)
+bool fh_reclaim_is_at_rest(const struct fh_pager *p, struct fh_frame frame)
 {
     uint32_t refs = fh_frames_record(&p->frames, frame)->refs;
     return refs == 1 || refs == fh_pager_names(p, frame);
 }
 
 /* Lets a page of a file go, or collects it to be written back; false: it is to go to swap. */
-static bool reclaim_file(struct fh_reclaim *r, struct fh_frame frame, struct batch *batch)
+static bool reclaim_file(struct fh_reclaim *r, struct fh_frame frame,
+                         struct fh_reclaim_batch *batch)
 {
     if (fh_frames_record(&r->pager->frames, frame)->dirty)
         return r->now_ms >= r->files_at_ms && fh_writeback_add(&batch->files, r->pager, frame);
@@ -195,13 +188,12 @@ static bool reclaim_file(struct fh_reclaim *r, struct fh_frame frame, struct bat
     return true;
 }
 
-/* Lets one victim go, or collects it; false when it had to stay. */
-static bool reclaim_victim(struct fh_reclaim *r, struct fh_frame frame, struct batch *batch)
+bool fh_reclaim_victim(struct fh_reclaim *r, struct fh_frame frame, struct fh_reclaim_batch *batch)
 {
     struct fh_pager *p = r->pager;
     const struct fh_frame_record *record = fh_frames_record(&p->frames, frame);
 
-    if (!frame_is_at_rest(p, frame)) {
+    if (!fh_reclaim_is_at_rest(p, frame)) {
         fh_fifo_put_back(&p->fifo, frame);
         return false;
     }
@@ -210,10 +202,10 @@ static bool reclaim_victim(struct fh_reclaim *r, struct fh_frame frame, struct b
     if (!record->dirty) {
         fh_pager_evict(p, frame, fh_pager_slot_of(p, frame));
         r->stats.clean++;
-    } else if (!record->file && bytes_are_zero(fh_region_bytes(&p->region, frame))) {
+    } else if (!record->file && fh_reclaim_is_zero(fh_region_bytes(&p->region, frame))) {
         fh_pager_forget(p, frame);
         r->stats.zero++;
-    } else if (reclaim_can_store(r)) {
+    } else if (fh_reclaim_can_store(r)) {
         batch->frames[batch->count++] = frame;
     } else {
         fh_fifo_put_back(&p->fifo, frame);
@@ -231,7 +223,7 @@ static int by_page(const void *a, const void *b)
     return ((*x)->page > (*y)->page) - ((*x)->page < (*y)->page);
 }
 
-static void batch_sort(const struct fh_pager *p, struct batch *b)
+static void batch_sort(const struct fh_pager *p, struct fh_reclaim_batch *b)
 {
     const struct fh_frame_record *records[SLICE_VICTIMS];
 
@@ -248,7 +240,7 @@ static uint32_t store_start(struct fh_reclaim *r, const struct fh_frame *frames,
                             enum fh_queue cleans)
 {
     struct fh_pager *p = r->pager;
-    struct fh_page_op *op = reclaim_must_wait(r) ? NULL : fh_pager_op_take(p);
+    struct fh_page_op *op = fh_reclaim_must_wait(r) ? NULL : fh_pager_op_take(p);
     if (!op)
         return 0;
 
@@ -275,7 +267,7 @@ static uint32_t store_start(struct fh_reclaim *r, const struct fh_frame *frames,
     return op->run.count;
 }
 
-static void batch_store(struct fh_reclaim *r, struct batch *b)
+void fh_reclaim_store(struct fh_reclaim *r, struct fh_reclaim_batch *b)
 {
     uint32_t started = 0;
     uint32_t part;
@@ -294,8 +286,8 @@ static void batch_store(struct fh_reclaim *r, struct batch *b)
 /* The disk takes nothing: who waits for frames would wait for ever, so they are told, until another write was tried. */
 static void reclaim_give_up(struct fh_reclaim *r)
 {
-    if (r->failures < FAILURES_MAX || r->writing > 0 || r->pager->retained > 0 ||
-        r->pager->file_clean > 0 || fh_line_is_empty(&r->pager->line))
+    if (r->failures < FAILURES_MAX || r->writing > 0 || fh_pager_droppable(r->pager) > 0 ||
+        fh_line_is_empty(&r->pager->line))
         return;
     r->failures--;
     fh_pager_refuse_line(r->pager, -EIO);
@@ -340,7 +332,7 @@ static void room_collect(struct fh_reclaim *r, struct fh_writeback *files, uint3
             continue;
         fh_fifo_remove(&p->fifo, frame);
         if (!fh_writeback_add(files, p, frame))
-            fh_fifo_insert_main(&p->fifo, frame);
+            fh_pager_enqueue_main(p, frame);
     }
 }
 
@@ -364,8 +356,7 @@ static void reclaim_make_room(struct fh_reclaim *r)
     }
     while (p->cleaning && !failed && looks > 0 && p->ops_free_count > ROOM_OPS_LEFT) {
         room_collect(r, &files, &looks);
-        uint32_t started = fh_pager_write_back(p, &files, r, file_store_ended);
-        r->writing += started;
+        uint32_t started = fh_reclaim_write_back(r, &files);
         r->room_vain = started > 0 ? 0 : r->room_vain;
     }
     if (!p->cleaning || r->writing > 0)
@@ -382,100 +373,10 @@ static bool reclaim_can_free(const struct fh_pager *p)
     return p->swap.slots.stats.total > 0 || p->file_clean + p->file_dirty > 0;
 }
 
-/* --- writing ahead --- */
-
-/* Frames of a queue to be clean; whole runs only, a shorter one is not worth a write. */
-static uint32_t clean_goal(const struct fh_reclaim *r)
-{
-    uint64_t frames = (uint64_t)r->pager->frames.total * CLEAN_PERMILLE / 1000;
-    return (uint32_t)(frames - frames % CLEAN_RUN);
-}
-
-/* The disk has nothing to do, and frames will be wanted soon. */
-static bool clean_may_run(const struct fh_reclaim *r)
-{
-    const struct fh_swap *swap = &r->pager->swap;
-
-    return r->high > 0 && fh_pager_spare(r->pager) < r->high + clean_goal(r) &&
-           swap->stores + swap->loads == 0 &&
-           swap->slots.stats.used * 2 <= swap->slots.stats.total && reclaim_can_store(r) &&
-           !reclaim_must_wait(r);
-}
-
-static void clean_begin(struct fh_reclaim *r, enum fh_queue queue)
-{
-    r->clean_queue = queue;
-    r->clean_hand = fh_fifo_oldest(&r->pager->fifo, queue);
-    r->clean_left = clean_goal(r);
-}
-
-/* The frame the pass is at, or none when it is over; a frame that left its queue ends it. */
-static struct fh_frame clean_next(struct fh_reclaim *r)
-{
-    struct fh_frame frame = r->clean_hand;
-
-    if (r->clean_left == 0 || frame.v == FH_FRAME_NONE.v ||
-        fh_frames_record(&r->pager->frames, frame)->queue != r->clean_queue)
-        return FH_FRAME_NONE;
-    r->clean_left--;
-    r->clean_hand = fh_fifo_younger(&r->pager->fifo, frame);
-    return frame;
-}
-
-/* From small to main, from main to a rest. */
-static void clean_end_pass(struct fh_reclaim *r)
-{
-    if (r->clean_queue == FH_QUEUE_SMALL) {
-        clean_begin(r, FH_QUEUE_MAIN);
-        return;
-    }
-    r->clean_queue = FH_QUEUE_NONE;
-    r->clean_at_ms = r->now_ms + CLEAN_PAUSE_MS;
-}
-
-/* Takes the frame out of its queue if it would be written when it is evicted. */
-static void clean_collect(struct fh_reclaim *r, struct fh_frame frame, struct batch *batch)
-{
-    struct fh_pager *p = r->pager;
-    const struct fh_frame_record *record = fh_frames_record(&p->frames, frame);
-
-    if (!record->dirty || record->file || record->freq > 0 || !frame_is_at_rest(p, frame))
-        return;
-    if (bytes_are_zero(fh_region_bytes(&p->region, frame))) {
-        fh_pager_forget(p, frame);
-        r->stats.zero++;
-        return;
-    }
-    fh_fifo_remove(&p->fifo, frame);
-    batch->frames[batch->count++] = frame;
-}
-
-static void reclaim_clean_ahead(struct fh_reclaim *r)
-{
-    struct batch batch;
-
-    batch.count = 0;
-    if (!clean_may_run(r) || (r->clean_queue == FH_QUEUE_NONE && r->now_ms < r->clean_at_ms))
-        return;
-    if (r->clean_queue == FH_QUEUE_NONE)
-        clean_begin(r, FH_QUEUE_SMALL);
-    batch.cleans = r->clean_queue;
-    for (uint32_t looks = 0; looks < SLICE_LOOKS && batch.count < SLICE_VICTIMS; looks++) {
-        struct fh_frame frame = clean_next(r);
-        if (frame.v == FH_FRAME_NONE.v) {
-            clean_end_pass(r);
-            break;
-        }
-        clean_collect(r, frame, &batch);
-    }
-    if (batch.count > 0)
-        batch_store(r, &batch);
-}
-
 bool fh_reclaim_turn(struct fh_reclaim *r, uint64_t now_ms)
 {
     struct fh_pager *p = r->pager;
-    struct batch batch;
+    struct fh_reclaim_batch batch;
     uint32_t looks = SLICE_LOOKS;
     uint32_t gone = 0;
 
@@ -487,22 +388,22 @@ bool fh_reclaim_turn(struct fh_reclaim *r, uint64_t now_ms)
     reclaim_make_room(r);
     uint32_t goal = reclaim_goal(r);
     if (goal == 0)
-        reclaim_clean_ahead(r);
-    if (goal == 0 || !reclaim_can_free(p) || reclaim_must_wait(r))
+        fh_reclaim_clean_ahead(r);
+    if (goal == 0 || !reclaim_can_free(p) || fh_reclaim_must_wait(r))
         return false;
     while (gone < SLICE_VICTIMS &&
            fh_pager_spare(p) + r->writing + batch.count + batch.files.count < goal) {
         struct fh_frame frame = fh_fifo_pick(&p->fifo, &looks);
         if (frame.v == FH_FRAME_NONE.v)
             break;
-        gone += reclaim_victim(r, frame, &batch);
+        gone += fh_reclaim_victim(r, frame, &batch);
     }
     if (batch.count > 0)
-        batch_store(r, &batch);
+        fh_reclaim_store(r, &batch);
     if (batch.files.count > 0)
-        r->writing += fh_pager_write_back(p, &batch.files, r, file_store_ended);
+        (void)fh_reclaim_write_back(r, &batch.files);
     /* Nothing of what was looked at could go, but a clean page can: it is still to come. */
-    bool clean_ahead = looks == 0 && p->retained + p->file_clean > 0;
+    bool clean_ahead = looks == 0 && fh_pager_droppable(p) > 0;
     return (gone > 0 || clean_ahead) && fh_pager_spare(p) + r->writing < goal;
 }
 

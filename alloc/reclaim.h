@@ -49,6 +49,10 @@ void fh_reclaim_init(struct fh_reclaim *, struct fh_pager *, uint32_t low, uint3
 void fh_reclaim_set_marks(struct fh_reclaim *, uint32_t low, uint32_t high);
 /* One slice; true when another would find work at once. */
 bool fh_reclaim_turn(struct fh_reclaim *, uint64_t now_ms);
+/* Pages from *next to `end` leave memory, without a byte lost; at most *looks are looked at, each taken
+ * off. *next is where to go on; false: not before a write has ended. */
+bool fh_reclaim_let_go(struct fh_reclaim *, struct fh_page *next, struct fh_page end,
+                       uint32_t *looks);
 bool fh_reclaim_check(const struct fh_reclaim *, FILE *why);
 void fh_reclaim_stats(const struct fh_reclaim *, struct fh_reclaim_stats *out);
 void fh_reclaim_dump(const struct fh_reclaim *, FILE *out);

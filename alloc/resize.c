@@ -28,6 +28,8 @@ static int resize_in_place(struct fh_mutation *m, const struct fh_object *o)
             return rc;
         fh_pager_zero(&z->pager, cut.start, cut.size);
     }
+    if (m->size < size)
+        fh_zone_unpin(z, fh_object_addr(o, m->size), size - m->size);
     fh_objects_resize(&z->objects, o, m->size);
     return 0;
 }
@@ -52,6 +54,7 @@ static int resize_durable(struct fh_mutation *m, const struct fh_object *o)
     fh_pager_zero(&z->pager, edge.start, edge.size);
     struct fh_page first = fh_page_of_addr(fh_object_addr(o, pages << FH_PAGE_SHIFT));
     fh_pager_discard(&z->pager, first, fh_pages_for(size) - pages);
+    fh_zone_unpin(z, end, size - m->size);
     fh_objects_resize(&z->objects, o, m->size);
     return 0;
 }
@@ -72,6 +75,9 @@ static int resize_by_entries(struct fh_mutation *m, struct fh_object *o,
         fh_zone_give_block(z, block.addr, block.room_bytes);
         return rc;
     }
+    fh_zone_move_pins(z, old->addr, block.addr, fh_object_size(o));
+    fh_errands_forget(&z->errands, fh_page_of_addr(old->addr),
+                      fh_page_add(fh_page_of_addr(old->addr), pages));
     fh_pager_move(&z->pager, fh_page_of_addr(old->addr), fh_page_of_addr(block.addr), pages);
     fh_zone_give_block(z, old->addr, old->room_bytes);
     fh_object_set_place(o, block.addr, fh_zone_new_key(z));
@@ -114,6 +120,18 @@ static void resize_carry_over(struct fh_zone *z, const struct fh_object *from,
     fh_zone_drop(z, from);
 }
 
+static void resize_move_pins(struct fh_zone *z, const struct fh_object *from,
+                             const struct fh_object *to)
+{
+    uint64_t size = fh_object_size(from);
+
+    if (z->pager.pins.count == 0 || size == 0)
+        return;
+    fh_zone_move_pins(z, from->addr, to->addr, size);
+    fh_pager_repin(&z->pager, fh_page_of_addr(from->addr), fh_pages_of_range(from->addr, size));
+    fh_pager_repin(&z->pager, fh_page_of_addr(to->addr), fh_pages_of_range(to->addr, size));
+}
+
 static int resize_by_copy(struct fh_mutation *m, struct fh_object *o)
 {
     struct fh_zone *z = m->zone;
@@ -132,6 +150,7 @@ static int resize_by_copy(struct fh_mutation *m, struct fh_object *o)
     }
     fh_pager_write(&z->pager, copy.start, m->move->bytes, m->move->filled);
     fh_zone_set_filled(z, &moved, m->move->filled);
+    resize_move_pins(z, o, &moved);
     resize_carry_over(z, o, &moved);
     *o = moved;
     return 0;

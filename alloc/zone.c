@@ -32,6 +32,7 @@
  *   [I4] a record expires if and only if its extra says when; every extra is one record's, every
  *        name in the directory too
  *   [I5] an object lies where its handle says, or its key leads to it in `moved`; nothing else does
+ *   [I6] every byte that is pinned is one of a live object
  */
 #include "zone.h"
 
@@ -97,6 +98,7 @@ static int zone_init_pager(struct fh_zone *z)
                                                     .journal = o->journal,
                                                     .hold_max = o->hold_max,
                                                     .readahead_max = o->readahead_max,
+                                                    .pin_permille = o->pin_permille,
                                                     .make_room = zone_make_room,
                                                     .room_comes = fh_zone_moves_make_room,
                                                     .ctx = z,
@@ -155,6 +157,10 @@ static struct fh_zone_opts opts_with_defaults(const struct fh_zone_opts *given)
         o.free_low_permille = 40;
         o.free_high_permille = 60;
     }
+    if (o.pin_permille == 0)
+        o.pin_permille = FH_PIN_PERMILLE;
+    else if (o.pin_permille == FH_PIN_NEVER)
+        o.pin_permille = 0;
 #if defined(FH_DEEP_CHECKS) && FH_DEEP_CHECKS
     o.debug = true;
 #endif
@@ -179,6 +185,7 @@ int fh_zone_init(struct fh_zone *z, const struct fh_zone_opts *given, uint64_t n
     fh_reap_init(&z->reap, &z->heap, now_ms);
     if ((rc = zone_init_pager(z)) != 0)
         goto out_heap;
+    fh_errands_init(&z->errands);
     fh_graves_init(&z->graves, &z->mem, &z->heap, &z->pager);
     z->graves.elsewhere = fh_zone_view_left;
     z->graves.ctx = z;
@@ -259,7 +266,9 @@ bool fh_zone_turn(struct fh_zone *z, uint64_t now_ms)
         zone_expire(z);
     fh_zone_moves_turn(z, &more);
     fh_pager_pump(&z->pager);
+    more = fh_pager_pins_turn(&z->pager) || more;
     more = fh_reclaim_turn(&z->reclaim, now_ms) || more;
+    more = fh_errands_turn(&z->errands, &z->pager, &z->reclaim, now_ms) || more;
     more = fh_reap_turn(&z->reap, zone_is_pressed(z), now_ms) || more;
     fh_pager_pump(&z->pager);
     more = fh_pager_budget_turn(&z->pager) || more;

@@ -30,6 +30,7 @@
 #include "compact.h"
 #include "directory.h"
 #include "durable.h"
+#include "errands.h"
 #include "extras.h"
 #include "graves.h"
 #include "heap.h"
@@ -58,6 +59,8 @@ struct fh_zone_opts {
     uint32_t
         readahead_max; /* pages of the longest read-ahead, at most FH_READAHEAD_MAX; 0 = none */
     uint32_t free_min_permille, free_low_permille, free_high_permille; /* all 0 = 10, 40, 60 */
+    uint32_t pin_permille; /* of the frames: pages that may be pinned; 0 = FH_PIN_PERMILLE,
+                              FH_PIN_NEVER = none. Never more than half of them */
     const char
         *data_dir;    /* folder of durable objects, there is none in it yet or ours; NULL: none */
     uint32_t zones;   /* of the node; with a data_dir */
@@ -67,6 +70,9 @@ struct fh_zone_opts {
     const struct fh_backing_journal *journal; /* of files; may be NULL */
 };
 
+enum { FH_PIN_PERMILLE = 250 };
+#define FH_PIN_NEVER UINT32_MAX
+
 enum { FH_ZONE_KEYS = 256 /* drawn at once: a generator's call costs more than its bytes */ };
 
 struct fh_zone {
@@ -75,7 +81,8 @@ struct fh_zone {
     struct fh_heap heap;
     struct fh_pager pager;
     struct fh_reclaim reclaim;
-    struct fh_graves graves; /* freed blocks on their way back */
+    struct fh_graves graves;   /* freed blocks on their way back */
+    struct fh_errands errands; /* advice that is being followed */
     struct fh_reap reap;
     struct fh_compact compact;
     struct fh_objects objects;
@@ -192,6 +199,43 @@ enum { FH_WRITE_MAX = 64 * 1024 };
 FH_CHECKED int fh_zone_mutate(struct fh_zone *, struct fh_mutation *);
 /* Ends a parked mutation: it did not happen and its `done` will not run. */
 void fh_zone_mutate_cancel(struct fh_mutation *);
+
+/* --- advice: a pin may park --- */
+
+enum fh_advice {
+    FH_ADVICE_NORMAL,     /* the object is read in no known way, as at first */
+    FH_ADVICE_SEQUENTIAL, /* the object is read in order: the longest windows from the first touch */
+    FH_ADVICE_RANDOM,     /* the object is read at random: nothing is read ahead */
+    FH_ADVICE_WILLNEED,   /* the range is read in soon, as far as there is room */
+    FH_ADVICE_COLD,       /* what of the range is in memory leaves it before anything else */
+    FH_ADVICE_DONTNEED, /* what of the range is in memory leaves it; dirty pages are written first */
+    FH_ADVICE_PIN,      /* the range is read in, and stays in memory */
+    FH_ADVICE_UNPIN,    /* it may leave it again */
+};
+enum { FH_ADVICES = FH_ADVICE_UNPIN + 1 };
+
+/*
+ * No advice changes a byte. Ranges go by pages: those that the bytes touch, and small objects share
+ * theirs. WILLNEED, COLD and DONTNEED are answered at once and followed in the next turns; -EBUSY:
+ * too many are being followed. PIN is answered when the range is in memory; it stays there until it
+ * is unpinned, the object shrinks or ends. -EDQUOT: more would be pinned than may be; -EBUSY:
+ * another pin of the range is under way.
+ */
+struct fh_advise {
+    struct fh_call call; /* parked here */
+    enum fh_advice kind;
+    struct fh_ref ref;
+    uint64_t offset, size;        /* of NORMAL, SEQUENTIAL and RANDOM without meaning */
+    struct fh_object_view object; /* out */
+    /* below: zone's own */
+    struct fh_zone *zone;
+    struct fh_hold hold;
+    struct fh_page cursor;
+    uint32_t taker; /* of the pins, while they are under way */
+};
+FH_CHECKED int fh_zone_advise(struct fh_zone *, struct fh_advise *);
+/* Ends a parked pin: it did not happen and its `done` will not run. */
+void fh_zone_advise_cancel(struct fh_advise *);
 
 /* --- readers: may park --- */
 
@@ -459,6 +503,7 @@ struct fh_zone_stats {
     struct fh_pager_stats pager;     /* frames, pages by state, faults by kind, parked, swap */
     struct fh_reclaim_stats reclaim; /* pages reclaimed by kind, pressure state */
     struct fh_graves_stats graves;   /* freed blocks whose pages are still being given back */
+    struct fh_errands_stats errands; /* advice that is being followed */
     struct fh_heap_stats heap;
     struct fh_reap_stats reap;       /* what of the heap was given back */
     struct fh_compact_stats compact; /* sparse slabs emptied */

@@ -54,6 +54,7 @@ void fh_zone_stats(const struct fh_zone *z, struct fh_zone_stats *out)
     fh_reclaim_stats(&z->reclaim, &out->reclaim);
     fh_heap_stats(&z->heap, &out->heap);
     fh_graves_stats(&z->graves, &out->graves);
+    fh_errands_stats(&z->errands, &out->errands);
     if (z->durable && z->durable->opts.pages >= FH_ARENA_PAGES) { /* nothing uses these up */
         uint64_t pages = FH_DATA_FILES * z->durable->opts.pages;
         out->heap.space.segments -= FH_DATA_FILES;
@@ -118,12 +119,13 @@ bool fh_zone_check(const struct fh_zone *z, FILE *why)
 {
     struct fh_report r = {.out = why, .lines_max = 20};
     bool parts = fh_heap_check(&z->heap, why);
-    uint64_t extras = 0, names = 0, at = 0, looks = UINT64_MAX;
+    uint64_t extras = 0, names = 0, pinned = 0, at = 0, looks = UINT64_MAX;
     struct fh_object o;
 
     parts = fh_pager_check(&z->pager, why) && parts;
     parts = fh_graves_check(&z->graves, why) && parts;
     parts = fh_reclaim_check(&z->reclaim, why) && parts;
+    parts = fh_errands_check(&z->errands, why) && parts;
     parts = fh_reap_check(&z->reap, why) && parts;
     parts = fh_compact_check(&z->compact, why) && parts;
     parts = fh_objects_check(&z->objects, why) && parts;
@@ -139,7 +141,11 @@ bool fh_zone_check(const struct fh_zone *z, FILE *why)
         check_object(z, &o, &r);
         extras += fh_object_extra(&o) != FH_EXTRAS_NONE;
         names += fh_zone_name(z, &o).size > 0 && !name_is_anothers(z, &o);
+        if (fh_object_version(&o) != 0)
+            pinned += fh_pins_bytes(&z->pager.pins, o.addr, fh_object_addr(&o, fh_object_size(&o)));
     }
+    if (pinned != fh_pins_bytes(&z->pager.pins, (struct fh_addr){0}, (struct fh_addr){UINT64_MAX}))
+        fh_report(&r, "[I6] objects have %" PRIu64 " pinned bytes, there are others", pinned);
     if (extras != z->extras.count || names != z->directory.count)
         fh_report(&r,
                   "[I4] objects have %" PRIu64 " extras and %" PRIu64 " names; there are %" PRIu64
@@ -160,6 +166,7 @@ void fh_zone_dump(const struct fh_zone *z, FILE *out)
     fh_reap_dump(&z->reap, out);
     fh_compact_dump(&z->compact, out);
     fh_graves_dump(&z->graves, out);
+    fh_errands_dump(&z->errands, out);
     fh_reclaim_dump(&z->reclaim, out);
     fh_pager_dump(&z->pager, out);
     if (z->durable)

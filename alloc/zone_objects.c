@@ -230,6 +230,8 @@ static void zone_drop_of_pages(struct fh_zone *z, const struct fh_object *o)
     int rc = fh_zone_find_block(z, o->addr, &block);
 
     FH_ASSERT(rc == 0);
+    fh_errands_forget(&z->errands, fh_page_of_addr(block.addr),
+                      fh_page_add(fh_page_of_addr(block.addr), block.room_bytes >> FH_PAGE_SHIFT));
     fh_zone_forget_durable(z, o);
     fh_zone_give_block(z, block.addr, block.room_bytes);
     fh_objects_give(&z->objects, o);
@@ -248,6 +250,7 @@ void fh_zone_drop_nameless(struct fh_zone *z, const struct fh_object *o)
 {
     FH_ASSERT(!fh_object_is_coming(o));
     FH_ASSERT(!fh_object_is_going(o));
+    fh_zone_unpin(z, o->addr, fh_object_size(o));
     fh_zone_forget_home(z, o);
     fh_extras_give(&z->extras, fh_object_extra(o));
     if (o->small)
@@ -316,6 +319,7 @@ int fh_zone_stat(struct fh_zone *z, const struct fh_ref *ref, struct fh_object_v
     fh_zone_describe(z, &o, out);
     fh_pager_count(&z->pager, fh_page_of_addr(start),
                    fh_pages_of_range(start, fh_max_u64(out->size, 1)), &out->pages);
+    out->pages.pinned = fh_pins_pages(&z->pager.pins, start, (struct fh_addr){start.v + out->size});
     return 0;
 }
 

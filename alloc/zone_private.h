@@ -157,6 +157,15 @@ bool fh_zone_find_moved(const struct fh_zone *, const struct fh_ref *, struct fh
 void fh_zone_forget_home(struct fh_zone *, const struct fh_object *);
 void fh_zone_moves_check(const struct fh_zone *, struct fh_report *);
 
+/* --- advise.c --- */
+
+/* Whether bytes of it are. */
+bool fh_zone_is_pinned(const struct fh_zone *, const struct fh_object *);
+/* These bytes, the end or all of an object, are not pinned any more. */
+void fh_zone_unpin(struct fh_zone *, struct fh_addr start, uint64_t size);
+/* The bytes of an object lie elsewhere from now on; to be said before their pages move there. */
+void fh_zone_move_pins(struct fh_zone *, struct fh_addr from, struct fh_addr to, uint64_t size);
+
 /* --- poison.c: without opts.debug nothing happens, and all is clean --- */
 
 enum { FH_POISON = 0xdb };

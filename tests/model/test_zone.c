@@ -25,7 +25,8 @@ static void walk(const char *name, const struct walk_opts *o)
     cr_assert_str_empty(w->wrong, "after %llu steps: %s", (unsigned long long)w->steps, w->wrong);
     zone_walk_fini(w);
     cr_assert_str_empty(w->wrong, "at the end: %s", w->wrong);
-    cr_assert_gt(w->parked, 100, "the walk must make requests wait");
+    cr_assert_gt(w->parked, 100, "the walk must make requests wait: %llu",
+                 (unsigned long long)w->parked);
     cr_assert_gt(w->zone.graves.stats.entries, 100, "and give blocks back over turns");
     if (o->frames_max > 0)
         cr_assert_gt(w->zone.pager.budget.frames_moved, 10, "after %llu budgets",
@@ -34,6 +35,9 @@ static void walk(const char *name, const struct walk_opts *o)
         cr_assert_gt(w->opened, 10, "far below what the dice give");
         cr_assert_gt(w->synced, 10);
     }
+    cr_assert_gt(w->advices, 300);
+    if (o->pin_permille > 0)
+        cr_assert_gt(w->pinned, 50, "pins: %llu", (unsigned long long)w->pinned);
     cr_assert_gt(w->typed, 50, "objects of typed caches: %llu", (unsigned long long)w->typed);
     free(w);
 }
@@ -121,6 +125,38 @@ Test(zone_walk, a_budget_changes_while_swap_is_full_or_fails, .timeout = 120)
                                                             .faults = true,
                                                             .frames_max = 48,
                                                             .chunk_order = 2});
+}
+
+Test(zone_walk, pins_keep_pages_in_memory_and_show_nowhere, .timeout = 120)
+{
+    walk("pins", &(struct walk_opts){.frames = 64,
+                                     .slots = 511,
+                                     .hold_max = 6,
+                                     .disk_delay_max = 4,
+                                     .files = true,
+                                     .pin_permille = 500});
+    walk("pins, other budgets", &(struct walk_opts){.frames = 64,
+                                                    .slots = 511,
+                                                    .hold_max = 6,
+                                                    .disk_delay_max = 4,
+                                                    .frames_max = 120,
+                                                    .chunk_order = 2,
+                                                    .files = true,
+                                                    .pin_permille = 500});
+}
+
+Test(zone_walk, pins_on_a_failing_disk_and_with_full_swap, .timeout = 120)
+{
+    walk("pins, failing disk", &(struct walk_opts){.frames = 64,
+                                                   .slots = 2047,
+                                                   .hold_max = 6,
+                                                   .disk_delay_max = 4,
+                                                   .faults = true,
+                                                   .files = true,
+                                                   .pin_permille = 500});
+    walk("pins, full swap",
+         &(struct walk_opts){
+             .frames = 40, .slots = 60, .hold_max = 6, .disk_delay_max = 4, .pin_permille = 500});
 }
 
 /* --- two zones, one region --- */

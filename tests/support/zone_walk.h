@@ -48,6 +48,7 @@ struct walk_object {
     const struct walk_cache *cache; /* NULL: of none */
     bool of_file;                   /* its bytes are those of `file` */
     bool syncing;
+    bool advised; /* advice about it is not answered yet */
     struct walk_file file;
     uint64_t size, version;
     uint8_t *versions[WALK_VERSIONS]; /* the newest is [count - 1] */
@@ -56,7 +57,7 @@ struct walk_object {
     uint32_t readers;
 };
 
-enum walk_kind { WALK_IDLE, WALK_MUTATE, WALK_READ, WALK_STAGE, WALK_SYNC };
+enum walk_kind { WALK_IDLE, WALK_MUTATE, WALK_READ, WALK_STAGE, WALK_SYNC, WALK_ADVISE };
 
 struct walk_call {
     struct zone_walk *walk;
@@ -72,6 +73,7 @@ struct walk_call {
         struct fh_reader reader;
         struct fh_stage stage;
         struct fh_sync sync;
+        struct fh_advise advise;
     } u;
 };
 
@@ -84,12 +86,13 @@ struct zone_walk {
     struct walk_cache caches[WALK_CACHES];
     struct walk_call calls[WALK_CALLS];
     uint64_t steps, parked, refused_space, refused_io;
-    uint64_t typed;          /* objects of caches so far */
-    bool files, faults;      /* some objects are files; the disk failed now and then */
-    uint64_t opened, synced; /* files so far */
-    uint64_t frames_max;     /* 0 = the budget does not change */
-    uint64_t budgets;        /* changes of it so far */
-    char wrong[200];         /* first thing that was wrong; empty = nothing */
+    uint64_t typed;           /* objects of caches so far */
+    bool files, faults;       /* some objects are files; the disk failed now and then */
+    uint64_t opened, synced;  /* files so far */
+    uint64_t frames_max;      /* 0 = the budget does not change */
+    uint64_t budgets;         /* changes of it so far */
+    uint64_t advices, pinned; /* so far; pins that were granted */
+    char wrong[200];          /* first thing that was wrong; empty = nothing */
 };
 
 struct walk_opts {
@@ -100,6 +103,7 @@ struct walk_opts {
     bool files;          /* some objects are files */
     uint64_t frames_max; /* the budget changes now and then, up to this; 0 = it does not */
     uint32_t chunk_order;
+    uint32_t pin_permille;          /* as of the zone */
     const struct fh_region *region; /* shared with another walk; NULL = its own */
     struct fh_chunk_source source;
 };

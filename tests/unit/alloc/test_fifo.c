@@ -284,7 +284,7 @@ Test(fifo, dump_tells_lengths)
     (void)insert_new();
     fh_fifo_dump(&fifo, out);
     fclose(out);
-    cr_assert_str_eq(text, "fifo: small 1, main 0, epoch 0\n");
+    cr_assert_str_eq(text, "fifo: small 1, main 0, aside 0, epoch 0\n");
 }
 
 /* --- the trace --- */
