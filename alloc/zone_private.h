@@ -1,6 +1,6 @@
 /*
  * zone_private: what the parts of the zone share: zone.c, zone_objects.c, zone_check.c, mutation.c,
- * resize.c, reader.c, stage.c, names.c, typed.c, files.c, access.c, moves.c, durables.c, commits.c,
+ * resize.c, reader.c, stage.c, names.c, typed.c, files.c, access.c, advise.c, moves.c, durables.c, commits.c,
  * poison.c.
  */
 #ifndef FH_ALLOC_ZONE_PRIVATE_H

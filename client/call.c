@@ -40,6 +40,7 @@ static const struct {
     [FH_CALL_FILE_OPEN] = {"file open", false, true},
     [FH_CALL_FILE_LIST] = {"file ls", true, true},
     [FH_CALL_SYNC] = {"sync", false, false},
+    [FH_CALL_ADVISE] = {"advise", false, false},
 };
 
 bool fh_call_is_read_only(const struct fh_call *call)
@@ -75,6 +76,7 @@ struct parts {
         Farheap__V1__OpenFile open_file;
         Farheap__V1__ListFiles list_files;
         Farheap__V1__Sync sync;
+        Farheap__V1__Advise advise;
     } op;
 };
 
@@ -327,6 +329,21 @@ static void fill_sync(const struct fh_call *call, struct parts *parts, fh_reques
     head->sync = &parts->op.sync;
 }
 
+static void fill_advise(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+{
+    Farheap__V1__Advise *m = &parts->op.advise;
+
+    farheap__v1__advise__init(m);
+    m->name = name_of(call);
+    if (m->name.len == 0)
+        m->handle = handle_of(call, parts);
+    m->advice = (Farheap__V1__Advice)call->value;
+    m->offset = call->offset;
+    m->size = call->size;
+    head->op_case = FARHEAP__V1__REQUEST__OP_ADVISE;
+    head->advise = m;
+}
+
 typedef void fill_fn(const struct fh_call *, struct parts *, fh_request_head *);
 
 static fill_fn *const fills[FH_CALL_KINDS] = {
@@ -352,6 +369,7 @@ static fill_fn *const fills[FH_CALL_KINDS] = {
     [FH_CALL_FILE_OPEN] = fill_file_open,
     [FH_CALL_FILE_LIST] = fill_file_list,
     [FH_CALL_SYNC] = fill_sync,
+    [FH_CALL_ADVISE] = fill_advise,
 };
 
 size_t fh_call_pack(const struct fh_call *call, uint64_t id, uint32_t deadline_ms, uint8_t *out,
@@ -385,6 +403,7 @@ static void object_take(const Farheap__V1__ObjectResult *object, fh_info *out)
         .sealed = object->sealed,
         .small = object->small,
         .durable = object->durable,
+        .pages_pinned = object->pages_pinned,
     };
     if (object->handle != NULL)
         out->handle = (fh_handle){object->handle->address, object->handle->key};
@@ -403,6 +422,7 @@ static unsigned result_needed(enum fh_call_kind kind)
     case FH_CALL_LOOKUP:
     case FH_CALL_FILE_OPEN:
     case FH_CALL_SYNC:
+    case FH_CALL_ADVISE:
         return FARHEAP__V1__RESPONSE__RESULT_OBJECT;
     case FH_CALL_CAS:
     case FH_CALL_ADD:

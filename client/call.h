@@ -39,6 +39,7 @@ enum fh_call_kind {
     FH_CALL_FILE_OPEN,
     FH_CALL_FILE_LIST,
     FH_CALL_SYNC,
+    FH_CALL_ADVISE,
     FH_CALL_KINDS
 };
 
@@ -55,7 +56,8 @@ struct fh_call {
     size_t body_size;
     void *into; /* where the answer's body goes, up to into_size */
     size_t into_size;
-    /* compare-swap: both; fetch-add: value is the delta; cache-create: value is the alignment */
+    /* compare-swap: both; fetch-add: value is the delta; cache-create: value is the alignment;
+     * advise: value is the advice */
     uint64_t expected, value;
 };
 

@@ -111,6 +111,7 @@ typedef struct {
     uint64_t pages_file,
         pages_dirty; /* in the file only; in memory or swap and not in the file yet */
     int durable; /* 1: lies in the data directory: with a name, it survives restart and power cut */
+    uint64_t pages_pinned; /* that stay in memory (fh_advise), wherever they are now */
 } fh_info;
 
 typedef struct {
@@ -175,6 +176,28 @@ FH_API fh_status fh_cas64(fh_client *, fh_handle, uint64_t offset, uint64_t expe
 FH_API fh_status fh_add64(fh_client *, fh_handle, uint64_t offset, uint64_t delta,
                           uint64_t *before);
 FH_API fh_status fh_stat(fh_client *, fh_handle, fh_info *out);
+
+/* What fh_advise may say. The first three are about the object, the others about the range. */
+typedef enum {
+    FH_ADVICE_NORMAL,     /* it is read in no known way, as at first */
+    FH_ADVICE_SEQUENTIAL, /* it is read in order: much is read ahead, from the first byte on */
+    FH_ADVICE_RANDOM,     /* it is read at random: nothing is read ahead */
+    FH_ADVICE_WILLNEED,   /* read it in soon, as far as there is room; does not wait for that */
+    FH_ADVICE_COLD,       /* when memory runs short, this goes first */
+    FH_ADVICE_DONTNEED, /* give its memory back now: what the disk does not have is written first */
+    FH_ADVICE_PIN,      /* it is in memory when this returns FH_OK, and stays there */
+    FH_ADVICE_UNPIN     /* it need not stay any longer */
+} fh_advice;
+/*
+ * Says how an object is used, or what is to become of the pages of a range in memory; size 0: to the
+ * end. No advice changes or loses a byte. What is pinned stays so until it is unpinned, cut off by
+ * fh_resize, or the object ends; pages of small objects are shared with others. FH_QUOTA: more would
+ * be pinned than the server allows (pin-limit), nothing was; FH_BUSY: too much at once, try again;
+ * PIN also FH_DATA_LOST, FH_IO_ERROR: a page cannot be read, nothing was pinned.
+ */
+FH_API fh_status fh_advise(fh_client *, fh_handle, fh_advice, uint64_t offset, uint64_t size);
+FH_API fh_status fh_advise_name(fh_client *, const void *name, size_t name_size, fh_advice,
+                                uint64_t offset, uint64_t size);
 
 /* --- typed caches --- */
 

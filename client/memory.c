@@ -169,3 +169,16 @@ fh_status fh_stat(fh_client *c, fh_handle handle, fh_info *out)
     out->handle = handle;
     return FH_OK;
 }
+
+fh_status fh_advise(fh_client *c, fh_handle handle, fh_advice advice, uint64_t offset,
+                    uint64_t size)
+{
+    const struct fh_call call = {.kind = FH_CALL_ADVISE,
+                                 .handle = handle,
+                                 .value = (uint64_t)advice,
+                                 .offset = offset,
+                                 .size = size};
+    struct fh_answer answer;
+
+    return run_by_handle(c, &call, &answer);
+}

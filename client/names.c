@@ -169,6 +169,19 @@ fh_status fh_stat_name(fh_client *c, const void *name, size_t name_size, fh_info
     return run_for_object(c, &call, out);
 }
 
+fh_status fh_advise_name(fh_client *c, const void *name, size_t name_size, fh_advice advice,
+                         uint64_t offset, uint64_t size)
+{
+    const struct fh_call call = {.kind = FH_CALL_ADVISE,
+                                 .name = name,
+                                 .name_size = name_size,
+                                 .value = (uint64_t)advice,
+                                 .offset = offset,
+                                 .size = size};
+
+    return run_for_object(c, &call, NULL);
+}
+
 fh_status fh_delete(fh_client *c, const void *name, size_t name_size, const fh_how *how)
 {
     struct fh_call call = {.kind = FH_CALL_DELETE, .name = name, .name_size = name_size};

@@ -571,6 +571,8 @@ size_t fh_head_fast_pack_response(const fh_response_head *head, uint8_t *out, si
         return 0;
     if (number != 0 && (number >= FAST_NUMBERS || !fast_results[number] || !head->object))
         return 0;
+    if (number == FARHEAP__V1__RESPONSE__RESULT_OBJECT && head->object->pages_pinned != 0)
+        return 0; /* the one field whose tag takes two bytes; only Stat fills it */
     uint8_t *at = put_opening(out, head->id, head->status);
     if (number == FARHEAP__V1__RESPONSE__RESULT_OBJECT)
         at = put_lead(at, number, put_object(at + PUT_LEAD, head->object));

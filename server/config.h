@@ -45,6 +45,8 @@
       "free frames of a zone below which requests that need frames wait")                          \
     X(free_low, "free-low", SHARE, "4%", 1, 600, "", "free frames below which reclaim begins")     \
     X(free_high, "free-high", SHARE, "6%", 1, 700, "", "free frames at which reclaim ends")        \
+    X(pin_limit, "pin-limit", SHARE, "25%", 0, 500, "",                                            \
+      "share of memory that clients may pin; 0% = none")                                           \
     X(readahead_max, "readahead-max", COUNT, "64", 0, 64, "",                                      \
       "pages of the longest read-ahead for who reads in order; 0 = none")                          \
     X(copy_out_max, "copy-out-max", SIZE, "16KiB", 0, 65536, "",                                   \

@@ -290,6 +290,19 @@ static void print_pages(const struct metrics_text *t)
         zone_line(t, z, "readahead_pages_total", "kind", "used", p->ahead_used);
         zone_line(t, z, "readahead_pages_total", "kind", "unused", p->ahead_unused);
     }
+    per_zone(t, "pages_pinned", "gauge", "Pages that clients pinned, in memory or never written.",
+             FIELD(engine.pager.pages_pinned));
+    per_zone(t, "pages_pinned_max", "gauge", "Pages that may be pinned.",
+             FIELD(engine.pager.pins_max));
+    per_zone(t, "frames_pinned", "gauge", "Frames of pinned pages, counted in farheap_frames too.",
+             FIELD(engine.pager.frames_pinned));
+    per_zone(t, "advice_waiting", "gauge", "Ranges whose advice is being followed.",
+             FIELD(engine.errands.waiting));
+    per_zone(t, "advice_total", "counter", "Ranges whose advice was followed, or given up.",
+             FIELD(engine.errands.done));
+    per_zone(t, "advice_given_up_total", "counter",
+             "Ranges whose advice was given up: memory or disk had no room.",
+             FIELD(engine.errands.given_up));
     per_zone(t, "pages_lost_total", "counter", "Pages whose stored bytes failed their check.",
              FIELD(engine.pager.pages_lost));
 }

@@ -35,6 +35,7 @@
     X(COMPARE_SWAP, "compare_swap")                                                                \
     X(FETCH_ADD, "fetch_add")                                                                      \
     X(STAT, "stat")                                                                                \
+    X(ADVISE, "advise")                                                                            \
     X(PUT, "put")                                                                                  \
     X(GET, "get")                                                                                  \
     X(LOOKUP, "lookup")                                                                            \

@@ -48,6 +48,7 @@ static const struct op_row op_rows[] = {
     [26] = {FH_OP_COMPARE_SWAP, fh_ops_compare_swap, NULL, false},
     [27] = {FH_OP_FETCH_ADD, fh_ops_fetch_add, NULL, false},
     [28] = {FH_OP_STAT, fh_ops_stat, NULL, false},
+    [29] = {FH_OP_ADVISE, fh_ops_advise, NULL, false},
     [40] = {FH_OP_PUT, fh_ops_put, fh_ops_stage_put, true},
     [41] = {FH_OP_GET, fh_ops_get, NULL, false},
     [42] = {FH_OP_LOOKUP, fh_ops_lookup, NULL, false},
@@ -174,6 +175,10 @@ static void op_cancel(struct fh_op *op)
         if (op->parked)
             fh_zone_sync_cancel(&op->u.sync);
         break;
+    case FH_OP_KIND_ADVISE:
+        if (op->parked)
+            fh_zone_advise_cancel(&op->u.advise);
+        break;
     case FH_OP_KIND_REFUSED:
         break;
     }
@@ -277,6 +282,9 @@ static const char *reply_sentence(enum fh_op_code code, enum fh_wire_status stat
         {FH_OP_SYNC, FH_STATUS_UNSUPPORTED, "only objects of files are synced"},
         {FH_OP_SYNC, FH_STATUS_IO_ERROR,
          "the disk failed; the bytes are kept in memory, read them and save them elsewhere"},
+        {FH_OP_ADVISE, FH_STATUS_QUOTA,
+         "more would be pinned than may be; unpin something, or give the server more pin-limit"},
+        {FH_OP_ADVISE, FH_STATUS_BUSY, "too much advice is being followed; try again shortly"},
         {FH_OP_WRITE, FH_STATUS_PERMISSION, "the file is open for reading; open it with --rw"},
         {FH_OP_ZERO, FH_STATUS_PERMISSION, "the file is open for reading; open it with --rw"},
     };
@@ -346,6 +354,7 @@ void fh_reply_object(const struct fh_reply_to *to, const struct fh_object_view *
     result.pages_failed = view->pages.failed;
     result.pages_file = view->pages.file;
     result.pages_dirty = view->pages.dirty;
+    result.pages_pinned = view->pages.pinned;
     result.file = view->file;
     result.writable = view->writable;
     response.result_case = FARHEAP__V1__RESPONSE__RESULT_OBJECT;
@@ -365,6 +374,22 @@ int fh_ask_ref(const struct fh_ask *ask, const Farheap__V1__Handle *handle, stru
                            .key = handle->key,
                            .tenant = ask->session->tenant,
                            .stream = ask->session->stream};
+    return 0;
+}
+
+int fh_ask_either(const struct fh_ask *ask, const Farheap__V1__Handle *handle,
+                  ProtobufCBinaryData name, struct fh_ref *out)
+{
+    struct fh_object_view view;
+    int rc;
+
+    if (name.len == 0)
+        return fh_ask_ref(ask, handle, out);
+    if ((rc = fh_ask_name(ask, name)) != 0 ||
+        (rc = fh_zone_lookup(ask->ops->zone, ask->session->tenant, name.data, name.len, &view)) !=
+            0)
+        return rc;
+    *out = view.ref;
     return 0;
 }
 

@@ -38,6 +38,7 @@ enum fh_op_kind {
     FH_OP_KIND_VIEW,    /* a document that other threads are asked for */
     FH_OP_KIND_FILE,    /* a file or folder that the thread of files is asked for */
     FH_OP_KIND_SYNC,
+    FH_OP_KIND_ADVISE,
 };
 
 /* A request in progress. */
@@ -72,6 +73,7 @@ struct fh_op {
         struct fh_change change;
         struct fh_stage stage;
         struct fh_sync sync;
+        struct fh_advise advise;
     } u;
 };
 

@@ -23,7 +23,7 @@ typedef int fh_op_begin(struct fh_ask *);
 
 fh_op_begin fh_ops_hello, fh_ops_ping, fh_ops_info, fh_ops_topology;
 fh_op_begin fh_ops_alloc, fh_ops_free, fh_ops_resize, fh_ops_read, fh_ops_write, fh_ops_zero,
-    fh_ops_compare_swap, fh_ops_fetch_add, fh_ops_stat;
+    fh_ops_compare_swap, fh_ops_fetch_add, fh_ops_stat, fh_ops_advise;
 fh_op_begin fh_ops_put, fh_ops_get, fh_ops_lookup, fh_ops_delete, fh_ops_list;
 fh_op_begin fh_ops_cache_create, fh_ops_cache_destroy;
 fh_op_begin fh_ops_open_file, fh_ops_list_files, fh_ops_sync;
@@ -78,6 +78,9 @@ int fh_ops_open_by_name(struct fh_ask *, const struct fh_read_name *);
 
 /* A reference to this zone from a handle of the wire: -EXDEV another zone's, -EINVAL none given. */
 FH_CHECKED int fh_ask_ref(const struct fh_ask *, const Farheap__V1__Handle *, struct fh_ref *out);
+/* A reference from a name, if there is one, else from a handle. */
+FH_CHECKED int fh_ask_either(const struct fh_ask *, const Farheap__V1__Handle *,
+                             ProtobufCBinaryData name, struct fh_ref *out);
 FH_CHECKED int fh_ask_name(const struct fh_ask *, ProtobufCBinaryData name);
 FH_CHECKED int fh_ask_cond(const Farheap__V1__Condition *, bool of_name, struct fh_cond *out);
 

@@ -325,15 +325,8 @@ int fh_ops_stat(struct fh_ask *ask)
     struct fh_ref ref;
     int rc;
 
-    if (m->name.len > 0) {
-        if ((rc = fh_ask_name(ask, m->name)) != 0 ||
-            (rc = fh_zone_lookup(ask->ops->zone, ask->session->tenant, m->name.data, m->name.len,
-                                 &view)) != 0)
-            return rc;
-        ref = view.ref;
-    } else if ((rc = fh_ask_ref(ask, m->handle, &ref)) != 0) {
+    if ((rc = fh_ask_either(ask, m->handle, m->name, &ref)) != 0)
         return rc;
-    }
     rc = fh_zone_stat(ask->ops->zone, &ref, &view);
     if (rc == 0)
         fh_reply_object(&to, &view, 0);

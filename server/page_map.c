@@ -3,18 +3,21 @@
  * screen; one failed page makes its whole group say so. Groups are powers of two.
  *
  *   . nothing   # dirty   = clean, its slot kept   F dirty, of a file   f clean, of a file
- *   s in swap   d in its file   r being read   ! failed
+ *   s in swap   d in its file   r being read   P pinned   ! failed
  */
 #include "page_map.h"
 
 #include "alloc/ids.h"
 
 const char *const fh_page_map_states[FH_PAGE_MAP_STATES] = {
-    "nothing", "dirty", "clean", "file_dirty", "file_clean", "swap", "file", "reading", "failed"};
-static const char glyphs[FH_PAGE_MAP_STATES + 1] = ".#=Ffsdr!";
+    "nothing", "dirty", "clean",   "file_dirty", "file_clean",
+    "swap",    "file",  "reading", "pinned",     "failed"};
+static const char glyphs[FH_PAGE_MAP_STATES + 1] = ".#=FfsdrP!";
 
 static enum fh_page_map_state state_of_frame(const struct fh_frame_record *frame)
 {
+    if (frame->queue == FH_QUEUE_ASIDE)
+        return FH_PAGE_MAP_PINNED;
     if (frame->file)
         return frame->dirty ? FH_PAGE_MAP_FILE_DIRTY : FH_PAGE_MAP_FILE_CLEAN;
     return frame->dirty ? FH_PAGE_MAP_DIRTY : FH_PAGE_MAP_CLEAN;

@@ -20,6 +20,7 @@ enum fh_page_map_state {
     FH_PAGE_MAP_SWAP,
     FH_PAGE_MAP_FILE, /* in its file, not in memory */
     FH_PAGE_MAP_READING,
+    FH_PAGE_MAP_PINNED, /* in memory, dirty or clean */
     FH_PAGE_MAP_FAILED,
     FH_PAGE_MAP_STATES
 };

@@ -259,6 +259,9 @@ static void sum_pager(struct view_sums *sum, const struct fh_pager_stats *p)
     sum->pager.frames_clean += p->frames_clean;
     sum->pager.frames_dirty += p->frames_dirty;
     sum->pager.frames_held += p->frames_held;
+    sum->pager.frames_pinned += p->frames_pinned;
+    sum->pager.pages_pinned += p->pages_pinned;
+    sum->pager.pins_max += p->pins_max;
     sum->pager.budget.least += p->budget.least;
     sum->pager.budget.frames_moved += p->budget.frames_moved;
     if (p->budget.state > sum->pager.budget.state)
@@ -386,6 +389,9 @@ static void info_memory(json_t *document, const struct fh_memory_figures *m,
     put(o, "frames_clean", p->frames_clean);
     put(o, "frames_dirty", p->frames_dirty);
     put(o, "frames_held", p->frames_held);
+    put(o, "frames_pinned", p->frames_pinned);
+    put(o, "pages_pinned", p->pages_pinned);
+    put(o, "pages_pinned_max", p->pins_max);
     info_budget(o, m, sum);
     o = member(document, "pages");
     put(o, "frame", p->pages_frame);
@@ -509,6 +515,14 @@ static json_t *zones_row(const struct fh_figures *f)
     put(o, "frames_total", e->pager.frames_total);
     put(o, "frames_free", e->pager.frames_free);
     put(o, "budget_frames", e->pager.budget.asked);
+    put(o, "frames_clean", e->pager.frames_clean);
+    put(o, "frames_dirty", e->pager.frames_dirty);
+    put(o, "frames_file_clean", e->pager.frames_file_clean);
+    put(o, "frames_file_dirty", e->pager.frames_file_dirty);
+    put(o, "frames_held", e->pager.frames_held);
+    put(o, "frames_pinned", e->pager.frames_pinned);
+    put(o, "pages_pinned", e->pager.pages_pinned);
+    put(o, "pages_pinned_max", e->pager.pins_max);
     put(o, "swap_total_bytes", e->pager.swap.slots_total * FH_PAGE_SIZE);
     put(o, "swap_used_bytes", e->pager.swap.slots_used * FH_PAGE_SIZE);
     put(o, "objects", e->objects);

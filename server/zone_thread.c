@@ -356,6 +356,7 @@ static int zone_make_zone(struct fh_zone_thread *t)
         .free_min_permille = (uint32_t)config->free_min,
         .free_low_permille = (uint32_t)config->free_low,
         .free_high_permille = (uint32_t)config->free_high,
+        .pin_permille = config->pin_limit > 0 ? (uint32_t)config->pin_limit : FH_PIN_NEVER,
         .readahead_max = (uint32_t)config->readahead_max,
         .data_dir = *config->data_dir ? config->data_dir : NULL,
         .zones = t->node->zones,

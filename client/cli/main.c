@@ -23,9 +23,13 @@ static const struct {
     const char *title;
     const struct fh_verb *verbs;
 } families[] = {
-    {"Names", fh_verbs_names},         {"Memory (H is a handle)", fh_verbs_memory},
-    {"Typed caches", fh_verbs_caches}, {"Files of the server", fh_verbs_files},
-    {"Looking inside", fh_verbs_look}, {"Configuration", fh_verbs_config},
+    {"Names", fh_verbs_names},
+    {"Memory (H is a handle)", fh_verbs_memory},
+    {"What is in memory", fh_verbs_advise},
+    {"Typed caches", fh_verbs_caches},
+    {"Files of the server", fh_verbs_files},
+    {"Looking inside", fh_verbs_look},
+    {"Configuration", fh_verbs_config},
     {"Service", fh_verbs_service},
 };
 

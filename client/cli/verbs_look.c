@@ -127,6 +127,16 @@ static void info_budget(const json_t *d)
     putchar('\n');
 }
 
+/* Only where something is pinned. */
+static void info_pins(const json_t *d)
+{
+    uint64_t pinned = number_at(d, "memory.pages_pinned");
+
+    if (pinned > 0)
+        printf("pinned   %s of %s that may be\n", fh_show_size(pinned * 4096).text,
+               fh_show_size(number_at(d, "memory.pages_pinned_max") * 4096).text);
+}
+
 static void info_below(const json_t *d)
 {
     uint64_t failed = number_at(d, "pages.failed"), bad = number_at(d, "swap.quarantined_bytes");
@@ -203,6 +213,7 @@ static void info_print(const json_t *d)
     info_head(d);
     info_memory(d);
     info_budget(d);
+    info_pins(d);
     info_below(d);
     info_faults(d);
     info_files(d);
@@ -438,7 +449,7 @@ static int maps_print(struct fh_tool *tool, json_t *document)
 
     if (!tool->plain)
         puts(". nothing   # dirty   = clean, slot kept   F dirty file   f clean file   s in swap   "
-             "d in its file   r reading   ! failed");
+             "d in its file   r reading   P pinned   ! failed");
     json_array_foreach(json_object_get(document, "zones"), i, zone)
     {
         map_print(zone, tool->plain);
@@ -452,9 +463,9 @@ static int pages_print(struct fh_tool *tool, json_t *document)
     static const struct fh_column columns[] = {
         {"ZONE", true},       {"PAGES", true},      {"DIRTY", true},  {"CLEAN", true},
         {"FILE DIRTY", true}, {"FILE CLEAN", true}, {"SWAP", true},   {"FILE", true},
-        {"READING", true},    {"FAILED", true},     {"NOTHING", true}};
+        {"READING", true},    {"PINNED", true},     {"FAILED", true}, {"NOTHING", true}};
     static const char *const states[] = {"dirty", "clean",   "file_dirty", "file_clean", "swap",
-                                         "file",  "reading", "failed",     "nothing"};
+                                         "file",  "reading", "pinned",     "failed",     "nothing"};
     enum { STATES = sizeof(states) / sizeof(states[0]) };
     struct fh_table table;
     json_t *zone;

@@ -385,6 +385,7 @@ static int stat_json(struct fh_tool *tool, const char *subject, bool by_name, co
     fh_json_u64(pages, "failed", info->pages_failed);
     fh_json_u64(pages, "file", info->pages_file);
     fh_json_u64(pages, "dirty", info->pages_dirty);
+    fh_json_u64(pages, "pinned", info->pages_pinned);
     (void)json_object_set_new(out, "pages", pages);
     return fh_tool_json(tool, out);
 }
@@ -408,6 +409,8 @@ static int stat_print(struct fh_tool *tool, const char *subject, const fh_info *
     printf("pages    %s in memory   %s in swap   %s never written   %s lost\n",
            fh_show_count(info->pages_frame).text, fh_show_count(info->pages_swap).text,
            fh_show_count(info->pages_nothing).text, fh_show_count(info->pages_failed).text);
+    if (info->pages_pinned > 0)
+        printf("pinned   %s pages stay in memory\n", fh_show_count(info->pages_pinned).text);
     if (info->file)
         printf("file     %s pages in the file only   %s not in it yet   %s\n",
                fh_show_count(info->pages_file).text, fh_show_count(info->pages_dirty).text,

@@ -83,7 +83,7 @@ export function overview(d) {
   const peak = (whole) => (n) => `peak ${percent(n, whole).toFixed(0)}% in 2 min`;
   say($("node"), `${d.version} on ${d.node}, ${d.zones} ${d.zones === 1 ? "zone" : "zones"}, io ${d.io}, TLS ${d.tls ? "on" : "off"}, up ${duration(now)}`);
   show("Memory", { value: `${bytes(m.frames_used * PAGE)}`, sample: m.frames_used, top: m.frames_total, extent: peak(m.frames_total),
-    note: `of ${bytes(m.bytes)} in frames, ${percent(m.frames_used, m.frames_total).toFixed(0)}%${budgetOf(m)}` }, now);
+    note: `of ${bytes(m.bytes)} in frames, ${percent(m.frames_used, m.frames_total).toFixed(0)}%${m.pages_pinned ? `; ${bytes(m.pages_pinned * PAGE)} pinned` : ""}${budgetOf(m)}` }, now);
   show("Swap", { value: bytes(s.used_bytes), sample: s.used_bytes, top: Math.max(1, s.total_bytes), extent: peak(s.total_bytes),
     note: `of ${bytes(s.total_bytes)}, with the copies of clean pages${s.quarantined_bytes ? `, ${bytes(s.quarantined_bytes)} quarantined` : ""}` }, now);
   show("Objects", { value: count(d.objects.count), sample: d.objects.count, extent: (n) => `peak ${count(n)} in 2 min`,

@@ -3,7 +3,8 @@ import { $, PAGE, bytes, colour, count, element, key, percent, say } from "./par
 
 export const KINDS = { ".": ["nothing", "never written"], "#": ["dirty", "in memory, newer than below"],
   "=": ["clean", "in memory and in swap"], F: ["dirty", "in memory, newer than its file"],
-  f: ["clean", "in memory and in its file"], s: ["swap", "in swap"], d: ["swap", "in its file"], r: ["reading", "being read"], "!": ["failed", "lost"] };
+  f: ["clean", "in memory and in its file"], s: ["swap", "in swap"], d: ["swap", "in its file"], r: ["reading", "being read"],
+  P: ["clean", "pinned in memory"], "!": ["failed", "lost"] };
 const zones = new Map();
 
 const hex = (n) => n.toString(16).padStart(8, "0").replace(/(....)$/, " $1");

@@ -2,11 +2,11 @@
 import { $, PAGE, bar, bytes, count, percent, sum, table } from "./parts.js";
 
 export function zones(document) {
-  table($("zones"), ["zone", "memory used", "of", "share", "swap used", "of", "share", "objects", "their bytes", "connections", "parked", "loop lag"],
+  table($("zones"), ["zone", "memory used", "of", "share", "pinned", "swap used", "of", "share", "objects", "their bytes", "connections", "parked", "loop lag"],
     document.zones.map((z) => {
       const used = z.frames_total - z.frames_free;
       return [z.zone, bytes(used * PAGE), bytes(z.frames_total * PAGE), bar([["memory", used]], z.frames_total),
-        bytes(z.swap_used_bytes), bytes(z.swap_total_bytes), bar([["swap", z.swap_used_bytes]], z.swap_total_bytes),
+        bytes(z.pages_pinned * PAGE), bytes(z.swap_used_bytes), bytes(z.swap_total_bytes), bar([["swap", z.swap_used_bytes]], z.swap_total_bytes),
         count(z.objects), bytes(z.object_bytes), count(z.connections), count(z.parked), `${(z.lag_us / 1000).toFixed(1)} ms`];
     }));
 }

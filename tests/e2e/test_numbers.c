@@ -82,6 +82,12 @@ static void load(void)
         cr_assert_eq(fh_alloc(client, (1 + i) << 20, NULL, &handle), FH_OK);
         cr_assert_eq(fh_write(client, handle, 70000, "x", 1, NULL), FH_OK);
     }
+    for (unsigned i = 1; i < MEDIUM; i += 9) {
+        char name[32];
+        int length = snprintf(name, sizeof(name), "medium-%u", i);
+        cr_assert_eq(fh_advise_name(client, name, (size_t)length, FH_ADVICE_PIN, 0, 0), FH_OK, "%s",
+                     fh_errmsg(client));
+    }
     for (unsigned i = 0; i < SMALL; i += 3)
         drop(client, "small", i);
     for (unsigned i = 0; i < MEDIUM; i += 3)
@@ -246,6 +252,18 @@ static void frames_add_up(void)
     EQUAL(info("memory.frames_used") + info("memory.frames_free"), info("memory.frames_total"));
     EQUAL(sum(ZONE_LIST, "zones", "frames_total"), info("memory.frames_total"));
     EQUAL(sum(ZONE_LIST, "zones", "frames_free"), info("memory.frames_free"));
+    EQUAL(info("memory.frames_clean") + info("memory.frames_dirty") + info("memory.frames_held") +
+              info("files.frames_clean") + info("files.frames_dirty"),
+          info("memory.frames_used"));
+    EQUAL(sum(ZONE_LIST, "zones", "frames_clean") + sum(ZONE_LIST, "zones", "frames_dirty") +
+              sum(ZONE_LIST, "zones", "frames_file_clean") +
+              sum(ZONE_LIST, "zones", "frames_file_dirty") + sum(ZONE_LIST, "zones", "frames_held"),
+          info("memory.frames_used"));
+    EQUAL(sum(ZONE_LIST, "zones", "frames_pinned"), info("memory.frames_pinned"));
+    EQUAL(sum(ZONE_LIST, "zones", "pages_pinned"), info("memory.pages_pinned"));
+    EQUAL(metric("farheap_frames_pinned", ""), info("memory.frames_pinned"));
+    EQUAL(metric("farheap_pages_pinned", ""), info("memory.pages_pinned"));
+    EQUAL(info("memory.frames_pinned"), info("memory.pages_pinned"));
     EQUAL(metric("farheap_frames", ""), info("memory.frames_total"));
     EQUAL(metric("farheap_frames", "state=\"free\""), info("memory.frames_free"));
     EQUAL(metric("farheap_region_bytes", ""), info("region_bytes"));
@@ -253,9 +271,13 @@ static void frames_add_up(void)
 
 static void pages_add_up(void)
 {
-    EQUAL(sum(PAGES, "zones", "dirty"), metric("farheap_frames", "state=\"anon_dirty\""));
+    EQUAL(sum(PAGES, "zones", "pinned"), info("memory.frames_pinned"));
+    EQUAL(sum(PAGES, "zones", "dirty") + sum(PAGES, "zones", "pinned"),
+          metric("farheap_frames", "state=\"anon_dirty\""));
     EQUAL(sum(PAGES, "zones", "clean"), metric("farheap_frames", "state=\"anon_clean\""));
-    EQUAL(sum(PAGES, "zones", "dirty") + sum(PAGES, "zones", "clean"), info("pages.frame"));
+    EQUAL(sum(PAGES, "zones", "dirty") + sum(PAGES, "zones", "clean") +
+              sum(PAGES, "zones", "pinned"),
+          info("pages.frame"));
     EQUAL(sum(PAGES, "zones", "swap") + sum(PAGES, "zones", "reading"), info("pages.slot"));
     EQUAL(sum(PAGES, "zones", "failed"), info("pages.failed"));
     EQUAL(sum(PAGES, "zones", "nothing"), info("pages.nothing"));
@@ -270,6 +292,7 @@ static void pages_add_up(void)
     EQUAL(metric("farheap_swap_slots", "state=\"used\""), info("swap.used_bytes") / PAGE);
     EQUAL(metric("farheap_swap_slots", ""), info("swap.total_bytes") / PAGE);
     EQUAL(sum(ZONE_LIST, "zones", "swap_used_bytes"), info("swap.used_bytes"));
+    cr_assert_gt(info("memory.pages_pinned"), 0u);
     cr_assert_gt(info("pages.slot"), 0u, "the load is larger than memory");
 }
 

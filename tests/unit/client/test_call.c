@@ -55,6 +55,7 @@ Test(call, every_kind_is_packed_as_its_operation)
         [FH_CALL_FILE_OPEN] = FARHEAP__V1__REQUEST__OP_OPEN_FILE,
         [FH_CALL_FILE_LIST] = FARHEAP__V1__REQUEST__OP_LIST_FILES,
         [FH_CALL_SYNC] = FARHEAP__V1__REQUEST__OP_SYNC,
+        [FH_CALL_ADVISE] = FARHEAP__V1__REQUEST__OP_ADVISE,
     };
 
     for (int kind = 0; kind < FH_CALL_KINDS; kind++) {
