@@ -112,10 +112,8 @@ static int move_prepare(struct fh_zone *z, struct fh_addr at, uint64_t size)
 
     if (size == 0)
         return 0;
-    if (frames == FH_COMPACT_AWAY)
-        return -EAGAIN;
     if (fh_pager_admit(&z->pager, pages - frames) != 0)
-        return -ENOSPC; /* and no wait for room */
+        return -ENOSPC; /* and no wait for room; none of them is away, as compact looked */
     fh_call_init(&call, NULL);
     fh_hold_init(&hold);
     int rc = fh_pager_prepare(&z->pager, &call, &hold,

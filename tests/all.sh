@@ -69,7 +69,7 @@ coverage() {
 coverage_of_allocators() {
     local lines=95 branches=90 list=$root/build/coverage/allocators.csv
     timeout 120 gcovr --root "$root" --csv --exclude-unreachable-branches --exclude-branches-by-pattern '.*FH_ASSERT.*' \
-        --filter 'alloc/(buddy|buddy_systems|space|slab[a-z_]*|heap|reap|frame_runs)\.c$' --filter 'alloc/bitset\.h$' \
+        --filter 'alloc/(buddy|buddy_systems|space|slab[a-z_]*|heap|reap|compact|moves|frame_runs)\.c$' --filter 'alloc/bitset\.h$' \
         "$root/build/coverage" >"$list" 2>"$root/build/coverage/gcovr.log" || tail -n 5 "$root/build/coverage/gcovr.log"
     awk -F, -v lines=$lines -v branches=$branches '
         NR == 1 { next }
