@@ -127,6 +127,33 @@ Test(zone, the_addresses_of_views_and_stages_are_no_handles)
 
 /* --- allocations --- */
 
+Test(zone, a_small_object_costs_33_bytes_of_books_and_its_name)
+{
+    enum { MANY = 31250, NAME = 20 }; /* a million is the same: as many names for each shard */
+    struct fh_zone_stats before, bare, named;
+    struct fh_object_view v;
+    char name[NAME + 1];
+
+    fh_zone_stats(&rig.zone, &before);
+    for (uint32_t i = 0; i < MANY; i++)
+        (void)zone_alloc(&rig, 100);
+    fh_zone_stats(&rig.zone, &bare);
+    double each = (double)(bare.metadata_bytes - before.metadata_bytes) / MANY;
+    cr_assert_gt(each, 22, "records are counted: %.2f", each);
+    cr_assert_lt(each, 24, "%.2f", each);
+
+    fh_zone_stats(&rig.zone, &before);
+    for (uint32_t i = 0; i < MANY; i++) {
+        v = zone_alloc(&rig, 100);
+        (void)snprintf(name, sizeof(name), "object/%013u", i);
+        cr_assert_eq(fh_zone_publish(&rig.zone, &v.ref, name, NAME, 0, &any_time, &v), 0);
+    }
+    fh_zone_stats(&rig.zone, &named);
+    each = (double)(named.metadata_bytes - before.metadata_bytes) / MANY - NAME;
+    cr_assert_gt(each, 22 + 2 + 6, "extras and directory are counted: %.2f", each);
+    cr_assert_leq(each, 33, "the books of the space included: %.2f", each);
+}
+
 Test(zone, a_tebibyte_costs_no_frame_and_few_kibibytes)
 {
     struct fh_zone_stats before, after;
