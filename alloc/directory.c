@@ -126,6 +126,7 @@ static void shard_install(struct fh_directory *d, uint64_t hash, struct fh_shard
 {
     uint64_t first, count = shard_pointers(d, hash, s->depth, &first);
 
+    FH_ASSERT(s->depth <= d->depth); /* [I3] */
     for (uint64_t i = 0; i < count; i++)
         d->shards[first + i] = s;
 }
@@ -199,6 +200,8 @@ static int shard_split(struct fh_directory *d, uint64_t hash)
         if (directory_double(d) != 0)
             return -ENOMEM;
     }
+    FH_ASSERT(s->depth < d->depth);          /* [I3] */
+    FH_ASSERT(s->bits >= FRAGMENT_BITS_MIN); /* [I2] */
     uint32_t middle = shard_lower(s, 1u << (FRAGMENT_BITS - 1));
     uint32_t bits = s->bits > FRAGMENT_BITS_MIN ? s->bits - 1u : FRAGMENT_BITS;
     struct fh_shard *low = fh_shard_create(d->mem, middle, s->depth + 1u, bits);
@@ -210,6 +213,7 @@ static int shard_split(struct fh_directory *d, uint64_t hash)
     }
     shard_refine(d, s, 0, middle, low);
     shard_refine(d, s, middle, s->count, high);
+    FH_ASSERT(low->count + high->count == s->count); /* [I1] */
     uint64_t high_bit = UINT64_C(1) << (63 - s->depth);
     shard_install(d, hash & ~high_bit, low);
     shard_install(d, hash | high_bit, high);
@@ -254,6 +258,7 @@ static bool shard_join(struct fh_directory *d, uint64_t hash)
         fh_shard_set(both, i, fragment << FH_DIRECTORY_OBJECT_BITS | (entry & OBJECT_MASK));
     }
     both->count = low->count + high->count;
+    FH_ASSERT(d->shards_count > 1); /* [I3] */
     shard_install(d, hash, both);
     d->shards_count--;
     fh_shard_destroy(d->mem, low);
@@ -364,6 +369,7 @@ void fh_directory_remove(struct fh_directory *d, const struct fh_name *name, uin
     uint64_t hash = name_hash(d, name);
     struct fh_shard *s = shard_of(d, hash);
 
+    FH_ASSERT(d->count > 0); /* [I1] */
     fh_shard_close(s, shard_place(s, entry_of(s, hash, object)));
     d->count--;
     if (s->count < SHARD_JOINED && shard_join(d, hash)) {

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "assert.h"
+
 static bool mem_may_fail(struct fh_mem *m)
 {
     m->calls++;
@@ -42,12 +44,14 @@ void fh_mem_give(struct fh_mem *m, void *p, size_t size)
 {
     if (!p)
         return;
+    FH_ASSERT(m->taken_bytes >= size); /* [I1] */
     mem_count(m, 0 - (uint64_t)size);
     free(p);
 }
 
 void *fh_mem_grow(struct fh_mem *m, void *p, size_t size, size_t new_size)
 {
+    FH_ASSERT(new_size > size);
     void *q = mem_may_fail(m) ? NULL : realloc(p, new_size);
     if (!q)
         return NULL;
@@ -78,6 +82,7 @@ void fh_mem_unmap(struct fh_mem *m, void *p, size_t size)
 {
     if (!p)
         return;
+    FH_ASSERT(m->used_bytes - m->taken_bytes >= size); /* [I1] */
     m->used_bytes -= size;
     munmap(p, size);
 }

@@ -57,6 +57,8 @@ static void cache_link(struct fh_slab_cache *c, struct fh_slab_run *run)
 {
     struct fh_slab_run *next = c->lists[run->fill];
 
+    FH_ASSERT(run->cache == c);                                      /* [I3] */
+    FH_ASSERT((next != NULL) == ((c->fills >> run->fill & 1) != 0)); /* [I3] */
     run->prev = FH_SLAB_NUMBER_NONE;
     run->next = next ? next->number : FH_SLAB_NUMBER_NONE;
     if (next)
@@ -133,7 +135,6 @@ static inline void slab_take_object(const struct fh_slab *s, struct fh_slab_cach
                                     struct fh_slab_run *run, struct fh_slab_object *out)
 {
     const struct fh_slab_size *z = c->size;
-    FH_ASSERT(run->fill != FH_SLAB_FULL); /* [I3] */
     uint32_t object = fh_slab_run_lowest_free(run);
 
     fh_bit_clear(run->free_bits, object);

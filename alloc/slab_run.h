@@ -107,6 +107,7 @@ static inline void *fh_slab_run_record(struct fh_slab_run *run, const struct fh_
 static inline uint32_t fh_slab_run_lowest_free(const struct fh_slab_run *run)
 {
     uint32_t w = 0;
+    FH_ASSERT(run->fill != FH_SLAB_FILLS); /* else no bit is set */
     while (run->free_bits[w] == 0)
         w++;
     return w * 64 + (uint32_t)__builtin_ctzll(run->free_bits[w]);

@@ -39,6 +39,7 @@ int fh_zone_alloc_typed(struct fh_zone *z, uint32_t tenant, const void *name, si
         return -EINVAL;
     if ((rc = fh_heap_alloc_typed(&z->heap, &cache->slab, &block)) != 0)
         return rc;
+    FH_ASSERT(block.room_bytes == cache->geometry.object_bytes);
     o = fh_zone_make_small(z, &block, size);
     return fh_zone_hand_out(z, &o, ttl_ms, out);
 }

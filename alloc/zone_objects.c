@@ -74,6 +74,7 @@ int fh_zone_set_extra(struct fh_zone *z, const struct fh_object *o, const void *
     rc = size == 0 && x.expiry == 0 ? 0 : fh_extras_take(&z->extras, &x, &extra);
     if (rc != 0)
         return rc;
+    FH_ASSERT((extra == FH_EXTRAS_NONE) == (size == 0 && x.expiry == 0)); /* [I4] */
     fh_extras_give(&z->extras, fh_object_extra(o));
     fh_object_set_extra(o, extra, x.expiry != 0);
     return 0;
@@ -158,6 +159,7 @@ int fh_zone_take_record(struct fh_zone *z, uint32_t tenant, struct fh_object *ou
 void fh_zone_place(struct fh_zone *z, struct fh_object *o, const struct fh_heap_block *block,
                    uint64_t size)
 {
+    FH_ASSERT(size <= block->room_bytes);
     fh_object_set_place(o, block->addr, fh_object_key(o));
     fh_objects_resize(&z->objects, o, size);
     fh_zone_bump(z, o);
@@ -168,6 +170,8 @@ struct fh_object fh_zone_make_small(struct fh_zone *z, const struct fh_heap_bloc
 {
     struct fh_object o = fh_objects_take_small(&z->objects, block, fh_zone_new_key(z));
 
+    FH_ASSERT(size <= block->room_bytes);                /* [I3] */
+    FH_ASSERT(fh_object_addr(&o, 0).v == block->addr.v); /* [I1] */
     fh_objects_resize(&z->objects, &o, size);
     fh_zone_bump(z, &o);
     return o;
@@ -248,6 +252,7 @@ void fh_zone_drop(struct fh_zone *z, const struct fh_object *o)
 
 void fh_zone_drop_nameless(struct fh_zone *z, const struct fh_object *o)
 {
+    FH_ASSERT(fh_object_key(o) != 0);
     FH_ASSERT(!fh_object_is_coming(o));
     FH_ASSERT(!fh_object_is_going(o));
     fh_zone_unpin(z, o->addr, fh_object_size(o));
