@@ -12,11 +12,22 @@
 
 enum { BENCH_RUNS = 7 }; /* each figure is the median of so many */
 
-static inline double bench_now_ns(void)
+static inline double bench_clock_ns(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static inline double bench_now_ns(void)
+{
+    return bench_clock_ns(CLOCK_MONOTONIC);
+}
+
+/* Of this thread alone, whatever else runs on its core; a system call, so for long stretches. */
+static inline double bench_cpu_ns(void)
+{
+    return bench_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static inline void bench_must(int rc)
