@@ -171,24 +171,57 @@ struct fast_in {
     struct fh_head_arena *arena;
 };
 
-static bool take_varint(struct fast_in *in, uint64_t *value)
-{
-    const uint8_t *at = in->at, *end = in->end;
-    uint64_t v = 0;
+/* Returned in registers, so that the cursor stays in them, too. */
+struct fast_varint {
+    uint64_t value;
+    size_t size; /* 0 = the short way ends */
+};
 
-    for (unsigned shift = 0; shift < 63 && at < end; shift += 7) {
-        uint8_t byte = *at++;
-        v |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) {
-            in->at = at;
-            *value = v;
-            return true;
-        }
-    }
-    return false;
+/* Of at most eight bytes, where eight may be looked at: seven bits of each, in three steps. */
+static struct fast_varint varint_gather(const uint8_t *at)
+{
+    const uint64_t more = UINT64_C(0x8080808080808080);
+    uint64_t v;
+
+    memcpy(&v, at, sizeof v);
+    uint64_t last = ~v & more; /* its lowest bit is in the byte that ends the varint */
+    if (last == 0)
+        return (struct fast_varint){.size = 0};
+    v &= (last ^ (last - 1)) & ~more;
+    v = (v & UINT64_C(0x007f007f007f007f)) | (v & UINT64_C(0x7f007f007f007f00)) >> 1;
+    v = (v & UINT64_C(0x00003fff00003fff)) | (v & UINT64_C(0x3fff00003fff0000)) >> 2;
+    v = (v & UINT64_C(0x000000000fffffff)) | (v & UINT64_C(0x0fffffff00000000)) >> 4;
+    return (struct fast_varint){.value = v, .size = (size_t)__builtin_ctzll(last) / 8 + 1};
 }
 
-static bool take_bool(struct fast_in *in, protobuf_c_boolean *value)
+static struct fast_varint varint_at(const uint8_t *at, const uint8_t *end)
+{
+    struct fast_varint v = {.size = 0};
+
+    if (end - at >= (ptrdiff_t)sizeof v.value && (v = varint_gather(at)).size > 0)
+        return v;
+    for (unsigned shift = 0; shift < 63 && at + v.size < end; shift += 7) {
+        uint8_t byte = at[v.size++];
+        v.value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return v;
+    }
+    return (struct fast_varint){.size = 0};
+}
+
+static inline bool take_varint(struct fast_in *in, uint64_t *value)
+{
+    if (in->at < in->end && *in->at < 0x80) {
+        *value = *in->at++;
+        return true;
+    }
+    struct fast_varint v = varint_at(in->at, in->end);
+    in->at += v.size;
+    *value = v.value;
+    return v.size > 0;
+}
+
+static inline bool take_bool(struct fast_in *in, protobuf_c_boolean *value)
 {
     if (in->at == in->end || *in->at > 1)
         return false;
@@ -198,7 +231,7 @@ static bool take_bool(struct fast_in *in, protobuf_c_boolean *value)
 
 /* Little endian, as the machines are that this runs on. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are stored as they are sent");
-static bool take_fixed64(struct fast_in *in, uint64_t *value)
+static inline bool take_fixed64(struct fast_in *in, uint64_t *value)
 {
     if (in->end - in->at < (ptrdiff_t)sizeof *value)
         return false;
@@ -208,7 +241,7 @@ static bool take_fixed64(struct fast_in *in, uint64_t *value)
 }
 
 /* A length, and that many bytes are there. */
-static bool take_length(struct fast_in *in, size_t *size)
+static inline bool take_length(struct fast_in *in, size_t *size)
 {
     uint64_t v;
 
@@ -218,7 +251,7 @@ static bool take_length(struct fast_in *in, size_t *size)
     return true;
 }
 
-static bool take_bytes(struct fast_in *in, ProtobufCBinaryData *value)
+static inline bool take_bytes(struct fast_in *in, ProtobufCBinaryData *value)
 {
     if (!take_length(in, &value->len))
         return false;
@@ -227,8 +260,8 @@ static bool take_bytes(struct fast_in *in, ProtobufCBinaryData *value)
     return true;
 }
 
-static void *fast_new(struct fh_head_arena *arena, size_t size,
-                      const ProtobufCMessageDescriptor *descriptor)
+static inline void *fast_new(struct fh_head_arena *arena, size_t size,
+                             const ProtobufCMessageDescriptor *descriptor)
 {
     ProtobufCMessage *m = (ProtobufCMessage *)(void *)(arena->bytes + arena->used);
 
@@ -238,7 +271,7 @@ static void *fast_new(struct fh_head_arena *arena, size_t size,
     return m;
 }
 
-static bool take_plain(struct fast_in *in, enum fast_kind kind, void *to)
+static inline bool take_plain(struct fast_in *in, enum fast_kind kind, void *to)
 {
     switch (kind) {
     case FAST_U64:
@@ -285,22 +318,22 @@ static void *take_inner(struct fast_in *in, const struct fast_message *m, size_t
 }
 
 /* All that is left, as an operation or a result. */
-static void *take_message(struct fast_in *in, const struct fast_message *m)
+static void *take_message(struct fast_in in, const struct fast_message *m)
 {
-    char *to = fast_new(in->arena, m->size, m->descriptor);
+    char *to = fast_new(in.arena, m->size, m->descriptor);
     const struct fast_field *f = m->fields;
 
-    while (in->at < in->end) {
-        f = take_tag(in, m, f);
+    while (in.at < in.end) {
+        f = take_tag(&in, m, f);
         if (!f)
             return NULL;
         if (f->kind == FAST_INNER) {
             size_t size;
-            void *inner = take_length(in, &size) ? take_inner(in, f->inner, size) : NULL;
+            void *inner = take_length(&in, &size) ? take_inner(&in, f->inner, size) : NULL;
             if (!inner)
                 return NULL;
             memcpy(to + f->offset, &inner, sizeof inner);
-        } else if (!take_plain(in, f->kind, to + f->offset)) {
+        } else if (!take_plain(&in, f->kind, to + f->offset)) {
             return NULL;
         }
         f++;
@@ -310,7 +343,7 @@ static void *take_message(struct fast_in *in, const struct fast_message *m)
 
 /* What requests and responses begin with, and the number of what follows to the end; 0 = nothing
  * follows, -1 = the long way. */
-static int take_opening(struct fast_in *in, uint64_t *id, uint32_t *second)
+static inline int take_opening(struct fast_in *in, uint64_t *id, uint32_t *second)
 {
     uint64_t v = 0;
     size_t size;
@@ -357,7 +390,7 @@ fh_request_head *fh_head_fast_unpack_request(struct fh_head_arena *arena, const 
     if (number <= 0 || !fast_ops[number])
         return NULL;
     head->op_case = (Farheap__V1__Request__OpCase)number;
-    head->get = take_message(&in, fast_ops[number]); /* whichever: it is a union of pointers */
+    head->get = take_message(in, fast_ops[number]); /* whichever: it is a union of pointers */
     return head->get ? head : NULL;
 }
 
@@ -375,7 +408,7 @@ fh_response_head *fh_head_fast_unpack_response(struct fh_head_arena *arena, cons
     if (number == 0)
         return head;
     head->result_case = (Farheap__V1__Response__ResultCase)number;
-    head->object = take_message(&in, fast_results[number]);
+    head->object = take_message(in, fast_results[number]);
     return head->object ? head : NULL;
 }
 
@@ -484,10 +517,12 @@ static uint8_t *put_object(uint8_t *at, const Farheap__V1__ObjectResult *o)
     at = put_u64(at, 3, o->version);
     at = put_bool(at, 4, o->sealed);
     at = put_u64(at, 5, o->ttl_ms);
-    at = put_u64(at, 6, o->pages_frame);
-    at = put_u64(at, 7, o->pages_swap);
-    at = put_u64(at, 8, o->pages_nothing);
-    at = put_u64(at, 9, o->pages_failed);
+    if (o->pages_frame | o->pages_swap | o->pages_nothing | o->pages_failed) { /* of a Stat */
+        at = put_u64(at, 6, o->pages_frame);
+        at = put_u64(at, 7, o->pages_swap);
+        at = put_u64(at, 8, o->pages_nothing);
+        at = put_u64(at, 9, o->pages_failed);
+    }
     at = put_bool(at, 10, o->small);
     at = put_u64(at, 11, o->pages_file);
     at = put_u64(at, 12, o->pages_dirty);
