@@ -52,9 +52,13 @@ enum {
 _Static_assert(FRAGMENT_BITS + FH_DIRECTORY_OBJECT_BITS == 8 * FH_SHARD_ENTRY_BYTES,
                "an entry is full");
 
+/* It lies in the upper two bytes, the only ones that a search looks at. */
 static uint32_t fragment_at(const struct fh_shard *s, uint32_t i)
 {
-    return (uint32_t)(fh_shard_at(s, i) >> FH_DIRECTORY_OBJECT_BITS);
+    uint16_t upper;
+
+    memcpy(&upper, fh_shard_place(s, i) + FH_SHARD_ENTRY_BYTES - sizeof(upper), sizeof(upper));
+    return upper >> (16 - FRAGMENT_BITS);
 }
 
 /* The bits of a hash after those that all of the shard's share. */
@@ -88,11 +92,16 @@ static uint32_t shard_lower(const struct fh_shard *s, uint32_t fragment)
 
 /* --- names --- */
 
-static uint64_t name_hash(const struct fh_directory *d, const struct fh_name *n)
+uint64_t fh_directory_hash(const struct fh_directory *d, const struct fh_name *n)
 {
     uint64_t hash = fh_hash(d->hash_key, n->tenant, n->bytes, n->size);
 
     return hash != 0 ? hash : 1; /* 0 is the end of a walk */
+}
+
+static uint64_t name_hash(const struct fh_directory *d, const struct fh_name *n)
+{
+    return n->hash != 0 ? n->hash : fh_directory_hash(d, n);
 }
 
 static uint64_t object_hash(const struct fh_directory *d, uint64_t object)

@@ -28,6 +28,7 @@ struct fh_name {
     uint32_t tenant;
     uint32_t size;
     const void *bytes;
+    uint64_t hash; /* as fh_directory_hash gave it; 0 = not known, and computed when needed */
 };
 
 struct fh_shard; /* of shard.h */
@@ -54,6 +55,8 @@ struct fh_directory {
 FH_CHECKED int fh_directory_init(struct fh_directory *, const struct fh_directory_opts *);
 void fh_directory_fini(struct fh_directory *);
 
+/* The hash of a name, for who asks about it more than once. Never 0. */
+uint64_t fh_directory_hash(const struct fh_directory *, const struct fh_name *);
 FH_CHECKED int fh_directory_find(const struct fh_directory *, const struct fh_name *,
                                  uint64_t *object);
 /* From now on name_of(object) must give this name. object: below 2^FH_DIRECTORY_OBJECT_BITS. */

@@ -274,13 +274,14 @@ static int change_publish(struct fh_change *c)
         return -EINVAL;
     if (!durable && fh_zone_file_of(z, &o))
         return -EOPNOTSUPP;
-    rc = fh_zone_may_name(z, c->ref.tenant, c->name, c->name_size, &c->cond, &n.before);
+    struct fh_name name = fh_zone_make_name(z, c->ref.tenant, c->name, c->name_size);
+    rc = fh_zone_may_name(z, &name, &c->cond, &n.before);
     if (rc == -EAGAIN)
         return fh_zone_wait_for_commit(z, &c->call, &c->hold);
     if (rc != 0)
         return rc;
     if (!durable && !fh_zone_needs_commit(z, n.before)) {
-        rc = fh_zone_give_name(z, &o, n.name, n.name_size, n.before, n.ttl_ms);
+        rc = fh_zone_give_name(z, &o, &name, n.before, n.ttl_ms);
         if (rc != 0)
             return rc;
         fh_zone_bump(z, &o);

@@ -69,6 +69,12 @@ static void glance_touch(struct fh_zone *z, uint64_t stream, const struct fh_obj
         fh_pager_touch_seen(&z->pager, first, seen->frames, seen->count);
         return;
     }
+    if (fh_pages_of_range(o->addr, fh_object_size(o)) == 1) {
+        fh_pager_quiet(&z->pager, first, fh_readahead_stays(&z->pager.readahead, stream, first));
+        fh_pager_touch_seen(&z->pager, first, seen->frames, seen->count);
+        fh_pager_quiet(&z->pager, first, 0);
+        return;
+    }
     struct fh_readahead_advice advice = fh_zone_touch(z, stream, o, offset, size, true);
     fh_pager_quiet(&z->pager, advice.quiet, advice.quiet_count);
     fh_pager_touch_seen(&z->pager, first, seen->frames, seen->count);

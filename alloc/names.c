@@ -13,21 +13,23 @@
 #include "bits.h"
 #include "zone_private.h"
 
-static struct fh_name name_made(uint32_t tenant, const void *name, size_t size)
+struct fh_name fh_zone_make_name(const struct fh_zone *z, uint32_t tenant, const void *name,
+                                 size_t size)
 {
     uint32_t known = (uint32_t)fh_min_u64(size, FH_DIRECTORY_NAME_MAX + 1); /* refused below */
+    struct fh_name n = {.tenant = tenant, .size = known, .bytes = name};
 
-    return (struct fh_name){.tenant = tenant, .size = known, .bytes = name};
+    if (known <= FH_DIRECTORY_NAME_MAX)
+        n.hash = fh_directory_hash(&z->directory, &n);
+    return n;
 }
 
 /* The object of a live name; an expired object's name leads nowhere. -EAGAIN: a commit is about to
  * change where it leads; *out is where it leads now. */
-static int name_find(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
-                     struct fh_object *out)
+static int name_find(struct fh_zone *z, const struct fh_name *name, struct fh_object *out)
 {
-    struct fh_name n = name_made(tenant, name, size);
     uint64_t id;
-    int rc = fh_directory_find(&z->directory, &n, &id);
+    int rc = fh_directory_find(&z->directory, name, &id);
 
     if (rc != 0)
         return rc;
@@ -45,18 +47,19 @@ static int name_find(struct fh_zone *z, uint32_t tenant, const void *name, size_
 int fh_zone_find_name(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
                       struct fh_object *out)
 {
-    int rc = name_find(z, tenant, name, size, out);
+    struct fh_name n = fh_zone_make_name(z, tenant, name, size);
+    int rc = name_find(z, &n, out);
 
     if (rc != -EAGAIN)
         return rc;
     return fh_object_is_coming(out) || fh_zone_is_expired(z, out) ? -ENOENT : 0;
 }
 
-int fh_zone_may_name(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
-                     const struct fh_cond *cond, uint64_t *before)
+int fh_zone_may_name(struct fh_zone *z, const struct fh_name *name, const struct fh_cond *cond,
+                     uint64_t *before)
 {
     struct fh_object o;
-    int rc = name_find(z, tenant, name, size, &o);
+    int rc = name_find(z, name, &o);
 
     if (rc != 0 && rc != -ENOENT)
         return rc;
@@ -70,33 +73,51 @@ int fh_zone_may_name(struct fh_zone *z, uint32_t tenant, const void *name, size_
     return cond->if_version != 0 && cond->if_version != fh_object_version(&o) ? -ECANCELED : 0;
 }
 
-/* The object goes, its name stays for another. */
-static void name_orphan(struct fh_zone *z, uint64_t id)
+/* The name that nothing had leads to the object. */
+static int name_add(struct fh_zone *z, const struct fh_object *o, const struct fh_name *name,
+                    uint64_t ttl_ms)
 {
-    struct fh_object o = fh_objects_at(&z->objects, id);
+    int rc = fh_directory_add(&z->directory, name, o->id);
 
-    fh_zone_drop_nameless(z, &o);
+    if (rc != 0)
+        return rc;
+    if ((rc = fh_zone_set_extra(z, o, name->bytes, name->size, ttl_ms)) != 0)
+        fh_directory_remove(&z->directory, name, o->id);
+    return rc;
 }
 
-int fh_zone_give_name(struct fh_zone *z, const struct fh_object *o, const void *name, size_t size,
-                      uint64_t before, uint64_t ttl_ms)
+/*
+ * The name leads to another object, and who had it goes. Where neither expires, the extra with the
+ * name's bytes simply changes hands.
+ */
+static int name_replace(struct fh_zone *z, const struct fh_object *o, const struct fh_name *name,
+                        uint64_t before, uint64_t ttl_ms)
 {
-    struct fh_name n = name_made(fh_object_tenant(o), name, size);
+    struct fh_object old = fh_objects_at(&z->objects, before);
+    uint32_t extra = fh_object_extra(&old);
     int rc;
 
-    if (before == FH_OBJECT_NONE && (rc = fh_directory_add(&z->directory, &n, o->id)) != 0)
-        return rc;
-    if ((rc = fh_zone_set_extra(z, o, name, size, ttl_ms)) != 0) {
-        if (before == FH_OBJECT_NONE)
-            fh_directory_remove(&z->directory, &n, o->id);
+    if (ttl_ms == 0 && !fh_object_expires(&old) && fh_object_extra(o) == FH_EXTRAS_NONE) {
+        fh_zone_forget_home(z, &old);
+        fh_object_set_extra(o, extra, false);
+        fh_object_set_extra(&old, FH_EXTRAS_NONE, false);
+    } else if ((rc = fh_zone_set_extra(z, o, name->bytes, name->size, ttl_ms)) != 0) {
         return rc;
     }
-    if (before != FH_OBJECT_NONE) {
-        fh_directory_replace(&z->directory, &n, before, o->id);
-        name_orphan(z, before);
-    }
-    fh_object_set_sealed(o, true);
+    fh_directory_replace(&z->directory, name, before, o->id);
+    fh_zone_drop_nameless(z, &old);
     return 0;
+}
+
+int fh_zone_give_name(struct fh_zone *z, const struct fh_object *o, const struct fh_name *name,
+                      uint64_t before, uint64_t ttl_ms)
+{
+    int rc = before == FH_OBJECT_NONE ? name_add(z, o, name, ttl_ms)
+                                      : name_replace(z, o, name, before, ttl_ms);
+
+    if (rc == 0)
+        fh_object_set_sealed(o, true);
+    return rc;
 }
 
 /* --- put --- */
@@ -178,18 +199,19 @@ static int put_commit(struct fh_put *put, const struct fh_object *o, uint64_t be
 static int put_try(struct fh_put *put)
 {
     struct fh_zone *z = put->zone;
+    struct fh_name name = fh_zone_make_name(z, put->tenant, put->name, put->name_size);
     struct fh_object o;
     uint64_t before;
     int rc;
 
-    rc = fh_zone_may_name(z, put->tenant, put->name, put->name_size, &put->cond, &before);
+    rc = fh_zone_may_name(z, &name, &put->cond, &before);
     if (rc == -EAGAIN)
         return fh_zone_wait_for_commit(z, &put->call, &put->hold);
     if (rc != 0 || (rc = put_write(put, &o)) != 0)
         return rc;
     if (put->durable || fh_zone_needs_commit(z, before))
         return put_commit(put, &o, before);
-    if ((rc = fh_zone_give_name(z, &o, put->name, put->name_size, before, put->ttl_ms)) != 0)
+    if ((rc = fh_zone_give_name(z, &o, &name, before, put->ttl_ms)) != 0)
         return rc;
     fh_zone_bump(z, &o);
     fh_zone_describe(z, &o, &put->object);
@@ -230,6 +252,7 @@ void fh_zone_put_cancel(struct fh_put *put)
 int fh_zone_publish(struct fh_zone *z, const struct fh_ref *ref, const void *name, size_t name_size,
                     uint64_t ttl_ms, const struct fh_cond *cond, struct fh_object_view *out)
 {
+    struct fh_name n = fh_zone_make_name(z, ref->tenant, name, name_size);
     struct fh_object o;
     uint64_t before;
     int rc;
@@ -242,11 +265,11 @@ int fh_zone_publish(struct fh_zone *z, const struct fh_ref *ref, const void *nam
         return -EAGAIN;
     if (fh_zone_file_of(z, &o))
         return -EOPNOTSUPP;
-    if ((rc = fh_zone_may_name(z, ref->tenant, name, name_size, cond, &before)) != 0)
+    if ((rc = fh_zone_may_name(z, &n, cond, &before)) != 0)
         return rc;
     if (fh_zone_needs_commit(z, before))
         return -EAGAIN;
-    if ((rc = fh_zone_give_name(z, &o, name, name_size, before, ttl_ms)) != 0)
+    if ((rc = fh_zone_give_name(z, &o, &n, before, ttl_ms)) != 0)
         return rc;
     fh_zone_bump(z, &o);
     fh_zone_describe(z, &o, out);
@@ -269,7 +292,8 @@ int fh_zone_lookup(struct fh_zone *z, uint32_t tenant, const void *name, size_t 
 int fh_zone_may_delete(struct fh_zone *z, uint32_t tenant, const void *name, size_t size,
                        const struct fh_cond *cond, struct fh_object *out)
 {
-    int rc = name_find(z, tenant, name, size, out);
+    struct fh_name n = fh_zone_make_name(z, tenant, name, size);
+    int rc = name_find(z, &n, out);
 
     if (rc != 0)
         return rc;
@@ -301,7 +325,7 @@ void fh_zone_list(struct fh_zone *z, uint32_t tenant, const void *prefix, size_t
                                 const struct fh_object_view *),
                   void *ctx)
 {
-    struct fh_name wanted = name_made(tenant, prefix, prefix_size);
+    struct fh_name wanted = {.tenant = tenant, .size = (uint32_t)prefix_size, .bytes = prefix};
     uint64_t id;
 
     for (uint32_t steps = 0; steps < FH_LIST_STEPS; steps++) {

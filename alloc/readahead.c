@@ -15,7 +15,8 @@
  * A scan in small pieces touches each page many times, which is one access, not many. What goes on
  * at the byte where the stream ended, and what touches the page that the same id touched just
  * before, does not count as new; but each RUN_MAX-th in a row does, or a word that somebody polls
- * would never be seen to be hot.
+ * would never be seen to be hot. Of an object within one page nothing else is to be known, so its
+ * touches take no stream.
  *
  * A sequential scan of an object longer than memory cannot profit from what it leaves behind. Its
  * touches do not count at all, and what it has passed is told, so that it leaves memory first.
@@ -84,7 +85,14 @@ static bool id_stays(struct fh_readahead *r, uint64_t id, struct fh_page first, 
 
     r->lasts[i].id = id;
     r->lasts[i].page = last;
+    r->lasts[i].run = stays ? r->lasts[i].run + 1 : 0;
     return stays;
+}
+
+bool fh_readahead_stays(struct fh_readahead *r, uint64_t id, struct fh_page page)
+{
+    return id != 0 && id_stays(r, id, page, page) &&
+           r->lasts[mix(id, FH_STREAMS)].run % RUN_MAX != 0;
 }
 
 static bool stream_is_scan(const struct fh_readahead *r, const struct fh_stream *s)

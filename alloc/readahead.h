@@ -74,6 +74,7 @@ struct fh_readahead {
     struct {
         uint64_t id;
         struct fh_page page;
+        uint32_t run;    /* touches of it in a row */
     } lasts[FH_STREAMS]; /* what each id touched last, by id */
     struct fh_readahead_stats stats;
 };
@@ -82,6 +83,9 @@ struct fh_readahead {
 void fh_readahead_init(struct fh_readahead *, uint32_t pages_max, uint64_t memory_pages);
 /* Notes a touch and says what follows from it. */
 struct fh_readahead_advice fh_readahead_touch(struct fh_readahead *, const struct fh_touch *);
+/* The short way for an object that lies in one page, so that nothing can be read ahead: notes the
+ * touch, and says whether it goes on with the id's last one and does not count as new. */
+bool fh_readahead_stays(struct fh_readahead *, uint64_t id, struct fh_page);
 /* A page read ahead was evicted untouched: the window of its stream is halved. */
 void fh_readahead_wasted(struct fh_readahead *, struct fh_page);
 

@@ -381,12 +381,13 @@ static int stage_put_step(struct fh_call *call)
     struct fh_stage *s = FH_CONTAINER_OF(call, struct fh_stage, call);
     struct fh_zone *z = s->zone;
     struct fh_object o = fh_objects_at(&z->objects, s->id);
+    struct fh_name name = fh_zone_make_name(z, s->tenant, s->name, s->name_size);
     uint64_t before;
     int rc;
 
     if ((rc = stage_begin_commit(s)) != 0)
         return rc;
-    rc = fh_zone_may_name(z, s->tenant, s->name, s->name_size, &s->cond, &before);
+    rc = fh_zone_may_name(z, &name, &s->cond, &before);
     if (rc == -EAGAIN)
         return fh_zone_wait_for_commit(z, call, &s->hold);
     if (rc != 0)
@@ -395,7 +396,7 @@ static int stage_put_step(struct fh_call *call)
         return rc;
     if (s->durable || fh_zone_needs_commit(z, before))
         return stage_commit_name(s, &o, before);
-    if ((rc = fh_zone_give_name(z, &o, s->name, s->name_size, before, s->ttl_ms)) != 0)
+    if ((rc = fh_zone_give_name(z, &o, &name, before, s->ttl_ms)) != 0)
         return rc;
     fh_zone_place(z, &o, &s->block, s->size);
     fh_zone_describe(z, &o, &s->object);

@@ -49,14 +49,17 @@ struct fh_file *fh_zone_file_of(const struct fh_zone *, const struct fh_object *
 /* The object that a live name leads to. */
 FH_CHECKED int fh_zone_find_name(struct fh_zone *, uint32_t tenant, const void *name, size_t size,
                                  struct fh_object *out);
+/* A name with its hash, which the functions below then need not compute again. */
+struct fh_name fh_zone_make_name(const struct fh_zone *, uint32_t tenant, const void *name,
+                                 size_t size);
 /* Whether a name may be given now; on 0, *before is the id of the object that has it, or
  * FH_OBJECT_NONE. */
-FH_CHECKED int fh_zone_may_name(struct fh_zone *, uint32_t tenant, const void *name, size_t size,
-                                const struct fh_cond *, uint64_t *before);
+FH_CHECKED int fh_zone_may_name(struct fh_zone *, const struct fh_name *, const struct fh_cond *,
+                                uint64_t *before);
 /* Seals the object and gives it the name; what had it is freed. After may_name, in the same turn.
  */
-FH_CHECKED int fh_zone_give_name(struct fh_zone *, const struct fh_object *, const void *name,
-                                 size_t size, uint64_t before, uint64_t ttl_ms);
+FH_CHECKED int fh_zone_give_name(struct fh_zone *, const struct fh_object *, const struct fh_name *,
+                                 uint64_t before, uint64_t ttl_ms);
 /* The name of an object; of size 0 when it has none. */
 struct fh_name fh_zone_name(const struct fh_zone *, const struct fh_object *);
 

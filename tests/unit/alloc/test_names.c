@@ -103,6 +103,24 @@ Test(names, a_put_replaces_at_once_and_who_reads_the_old_one_goes_on)
     cr_assert_eq(rig.zone.objects.count, 1);
 }
 
+Test(names, a_name_keeps_its_one_entry_whatever_replaces_its_object)
+{
+    static const uint64_t ttls[] = {0, 0, 5000, 5000, 0, 0};
+    struct fh_object_view v;
+
+    for (size_t i = 0; i < sizeof(ttls) / sizeof(ttls[0]); i++) {
+        cr_assert_eq(zone_put(&rig, "a", body, 100 * (i + 1), ttls[i], &any_time, NULL), 0);
+        expect_bytes("a", body, 100 * (i + 1));
+        cr_assert_eq(lookup(ZONE_TENANT, "a", &v), 0);
+        cr_assert_eq(v.ttl_ms > 0, ttls[i] > 0);
+        cr_assert_eq(rig.zone.extras.count, 1);
+        zone_check(&rig);
+    }
+    cr_assert_eq(delete ("a", &any_time), 0);
+    cr_assert_eq(rig.zone.extras.count, 0);
+    zone_expect_empty(&rig);
+}
+
 Test(names, if_absent_puts_only_where_nothing_is)
 {
     struct fh_cond absent = {.if_absent = true};

@@ -224,6 +224,20 @@ Test(readahead, who_comes_back_from_elsewhere_counts)
 
 /* --- scans --- */
 
+Test(readahead, in_objects_of_one_page_a_touch_in_a_row_does_not_count_but_each_256th_does)
+{
+    struct fh_page here = {OBJECT}, there = {OBJECT + 1};
+
+    for (uint32_t i = 0; i < 600; i++)
+        cr_assert_eq(fh_readahead_stays(&r, STREAM, here), i % 256 != 0, "touch %u", i);
+    cr_assert_not(fh_readahead_stays(&r, STREAM, there));
+    cr_assert(fh_readahead_stays(&r, STREAM, there));
+    cr_assert_not(fh_readahead_stays(&r, STREAM, here), "it was elsewhere meanwhile");
+    cr_assert_not(fh_readahead_stays(&r, STREAM + 1, here), "another reader counts");
+    cr_assert_not(fh_readahead_stays(&r, 0, here), "nobody in particular always does");
+    cr_assert_not(fh_readahead_stays(&r, 0, here));
+}
+
 Test(readahead, a_scan_longer_than_memory_counts_nothing_and_tells_what_it_passed)
 {
     fh_readahead_init(&r, FH_READAHEAD_MAX, PAGES / 4);
