@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # A working set of 1, 2, 4 and 8 times the memory: farheapd with its own pager, Redis on the kernel's swap, memcached with
 # extstore; each alone in a memory cgroup of the same size, on the same disk, under the same load (zipf 1.0). Two loads:
-# objects of 4 KiB read whole, and 64 bytes of objects of 1 MiB. Needs root: cgroups, swapon, dropping caches.
+# objects of 4 KiB read whole, and 64 bytes of objects of 1 MiB. When asked for, two more, of objects of 4 KiB: uniform keys,
+# and a tenth of the operations writes; and one more system, farheapd with all its data in a region that the kernel pages, which
+# tells what the pager itself is good for. Needs root: cgroups, swapon, dropping caches.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/../.." && pwd)
 : "${FARHEAP_BUILD:?the folder of a build}"
@@ -15,8 +17,9 @@ usage() {
     cat <<'TEXT'
 ./dev bench overcommit [OPTIONS]    throughput, p50 and p99 of three systems as the working set outgrows the memory
   --memory MIB      of each system, everything it needs included (256)
-  --ratios LIST     working set / memory (1,2,4,8)         --loads LIST      whole, range (both)
-  --systems LIST    farheap, redis, memcached (all)        --seconds N       measured per cell (5)
+  --ratios LIST     working set / memory (1,2,4,8)         --loads LIST      whole, range (both); uniform, writes
+  --systems LIST    farheap, redis, memcached (all);       --seconds N       measured per cell (5)
+                    kernel: farheapd, paged by the kernel
   --clients N       connections, one request each (16)     --rounds N        medians of so many (1)
   --fill-rate MIB   per second, of memcached (50)
   --folder DIR      where swap and data lie (TMPDIR, /var/tmp)
@@ -107,6 +110,19 @@ start_farheap() { # MEBIBYTES OBJECTS
     target=farheap=$server_url
 }
 
+# The same server with a region as large as the data and no swap of its own. It does not see the cgroup it is in: it would
+# refuse more memory than that has.
+start_kernel() { # MEBIBYTES
+    mkdir -p "$work/kernel/server"
+    cat >"$work/kernel/server/farheapd" <<TEXT
+#!/bin/sh
+exec unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup && exec "\$@"' sh "$FARHEAP_BUILD/server/farheapd" "\$@"
+TEXT
+    chmod +x "$work/kernel/server/farheapd"
+    server_start "$work/kernel" --memory=$(($1 * 11 / 10 + 64))MiB --swap-size=0
+    target=farheap=$server_url
+}
+
 start_redis() {
     redis_port=$(free_port)
     redis-server --bind 127.0.0.1 --port "$redis_port" --save '' --appendonly no --daemonize no >/dev/null &
@@ -129,9 +145,13 @@ field() { sed -nE "s/^ *\"$1\": ([0-9.]+),?\$/\1/p" "$work/out" | head -n 1; }
 
 # One system, one size: throughput, p50 and p99 in us, misses and errors. The objects are new each time.
 cell() { # SYSTEM LOAD RATIO
-    local bytes=4096 objects touch=() fill=() target=''
+    local bytes=4096 objects touch=() fill=() target='' mix=get=1 dist=zipf:1.0
     local mebibytes=$((memory * $3))
-    [[ $2 = whole ]] || { bytes=1048576 && touch=(--touch 64); }
+    case $2 in
+    range) bytes=1048576 && touch=(--touch 64) ;;
+    uniform) dist=uniform ;;
+    writes) mix=get=9,put=1 ;;
+    esac
     objects=$((mebibytes * 1048576 / bytes))
     # memcached drops or refuses what comes faster than its writer can put it into the file
     [[ $1 != memcached ]] || fill=(--fill-rate $((fill_rate * 1048576 / bytes)))
@@ -141,7 +161,7 @@ cell() { # SYSTEM LOAD RATIO
     cgroup_enter
     "start_$1" "$mebibytes" "$objects"
     cgroup_leave
-    "$FARHEAP_BUILD/client/farheap" bench --mix get=1 --dist zipf:1.0 --size $bytes "${touch[@]}" "${fill[@]}" --keys $objects \
+    "$FARHEAP_BUILD/client/farheap" bench --mix $mix --dist $dist --size $bytes "${touch[@]}" "${fill[@]}" --keys $objects \
         -c "$clients" -t 1 -P 1 -d "${seconds}s" --warmup 2s --keep -q --timeout 60s --no-server-stats \
         --percentiles 50,99 --target "$target" --json "$work/out" >/dev/null || true
     systems_stop
@@ -180,7 +200,7 @@ picture() {
                 }
             printf "<polyline points=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"2\"/>\n", points, color[who]
         }
-        { v[$1, $2, $3, 4] = $4; v[$1, $2, $3, 6] = $6; seen[$2] = 1 }
+        $2 == "whole" || $2 == "range" { v[$1, $2, $3, 4] = $4; v[$1, $2, $3, 6] = $6; seen[$2] = 1 }
         END {
             color["farheap"] = "#1a7f37"; color["redis"] = "#cf222e"; color["memcached"] = "#0969da"
             title["whole"] = "objects of 4 KiB"; title["range"] = "64 B of objects of 1 MiB"
@@ -206,12 +226,13 @@ picture() {
 
 cgroup_make
 swap_make
-printf 'memory %s MiB each, cgroup v%s; zipf 1.0, %s connections, %s s per cell; %s, %s\n' "$memory" "$version" "$clients" \
+printf 'memory %s MiB each, cgroup v%s; zipf 1.0 unless uniform, %s connections, %s s per cell; %s, %s\n' "$memory" "$version" "$clients" \
     "$seconds" "$(memcached -V)" "$(redis-server --version | cut -d' ' -f1-3)"
 printf '%-6s %5s %-10s %10s %10s %12s %8s   %s\n' LOAD RATIO SYSTEM OPS/S 'P50 us' 'P99 us' ERRORS 'beside farheap'
 : >"$work/cells"
 for load in $loads; do
     for ratio in $ratios; do
+        [[ $load =~ ^(whole|range|uniform|writes)$ ]] || { usage >&2 && exit 2; }
         for system in $systems; do
             row=$(median_cell "$system" "$load" "$ratio")
             echo "$row" >>"$work/cells"
