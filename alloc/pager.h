@@ -389,11 +389,17 @@ struct fh_writeback {
         struct fh_frame frame;
     } pages[FH_FILE_RUN_MAX];
     uint32_t count;
+    enum fh_queue cleans; /* as in fh_page_op */
 };
+static inline void fh_writeback_init(struct fh_writeback *w, enum fh_queue cleans)
+{
+    w->count = 0;
+    w->cleans = cleans;
+}
 /* Adds the dirty frame of a file's page; false: it cannot be written to its file now. */
 bool fh_writeback_add(struct fh_writeback *, const struct fh_pager *, struct fh_frame);
-/* Starts to write them, in runs, for `owner`; returns how many. Those not started are in the newest
- * place of main again. */
+/* Starts to write them, in runs, for `owner`; returns how many. Those not started are in a queue
+ * again: the one they were cleaned in, or the newest place of main. */
 uint32_t fh_pager_write_back(struct fh_pager *, struct fh_writeback *, void *owner,
                              void (*ended)(struct fh_page_op *, uint32_t gone));
 /* Every entry that names the clean frame of a file's page becomes FILE; those references go. */

@@ -219,6 +219,16 @@ static void store_end_zero(struct fh_pager *p, const struct fh_file_run *run, ui
     fh_pager_note_absent(p, page);
 }
 
+/* The frame stays: where it was cleaned, at the end where victims come from, or in the newest place of
+ * main. */
+static void store_requeue(struct fh_pager *p, struct fh_frame frame, enum fh_queue cleans)
+{
+    if (cleans == FH_QUEUE_NONE)
+        fh_pager_enqueue_main(p, frame);
+    else if (!fh_pager_set_aside(p, frame))
+        fh_fifo_insert_last(&p->fifo, frame, cleans);
+}
+
 /* True when the page left memory. */
 static bool store_end_page(struct fh_page_op *op, uint32_t i)
 {
@@ -234,13 +244,13 @@ static bool store_end_page(struct fh_page_op *op, uint32_t i)
         r->dirty = 0;
         p->file_dirty--;
         p->file_clean++;
-        gone = op->owner && r->freq == 0 && r->refs == fh_pager_names(p, frame) + 1 &&
-               !fh_pager_is_pinned(p, frame);
+        gone = op->owner && op->cleans == FH_QUEUE_NONE && r->freq == 0 &&
+               r->refs == fh_pager_names(p, frame) + 1 && !fh_pager_is_pinned(p, frame);
     }
     if (gone)
         fh_pager_evict_file(p, frame);
     else if (named)
-        fh_pager_enqueue_main(p, frame);
+        store_requeue(p, frame, clean ? op->cleans : FH_QUEUE_NONE);
     fh_pager_unref(p, frame);
     return gone;
 }
@@ -278,7 +288,7 @@ struct fh_page_op *fh_pager_settle_file(struct fh_pager *p, struct fh_file *f)
 }
 
 struct fh_page_op *fh_pager_store_file(struct fh_pager *p, const struct fh_writeback_page *pages,
-                                       uint32_t count, void *owner,
+                                       uint32_t count, enum fh_queue cleans, void *owner,
                                        void (*ended)(struct fh_page_op *, uint32_t gone))
 {
     struct fh_page_op *op = fh_pager_op_take(p);
@@ -286,6 +296,7 @@ struct fh_page_op *fh_pager_store_file(struct fh_pager *p, const struct fh_write
     if (!op)
         return NULL;
     op->kind = FH_PAGE_OP_FILE_STORE;
+    op->cleans = cleans;
     op->owner = owner;
     op->ended = ended;
     op->run.count = count;
@@ -343,11 +354,11 @@ uint32_t fh_pager_write_back(struct fh_pager *p, struct fh_writeback *w, void *o
         while (at + run < w->count && w->pages[at + run].file == w->pages[at].file &&
                w->pages[at + run].place == w->pages[at].place + run)
             run++;
-        if (!fh_pager_store_file(p, w->pages + at, run, owner, ended))
+        if (!fh_pager_store_file(p, w->pages + at, run, w->cleans, owner, ended))
             break;
         at += run;
     }
     for (uint32_t i = at; i < w->count; i++)
-        fh_pager_enqueue_main(p, w->pages[i].frame);
+        store_requeue(p, w->pages[i].frame, w->cleans);
     return at;
 }

@@ -82,7 +82,7 @@ FH_CHECKED int fh_pager_touch_ring(struct fh_pager *, struct fh_page);
 bool fh_pager_is_viewed(const struct fh_pager *, struct fh_page);
 /* Starts to write consecutive pages of one file; FH_FRAME_NONE: zeros. NULL: no operation is free. */
 struct fh_page_op *fh_pager_store_file(struct fh_pager *, const struct fh_writeback_page *pages,
-                                       uint32_t count, void *owner,
+                                       uint32_t count, enum fh_queue cleans, void *owner,
                                        void (*ended)(struct fh_page_op *, uint32_t gone));
 /* Starts an fdatasync of the file, as an operation. NULL: none is free. */
 struct fh_page_op *fh_pager_settle_file(struct fh_pager *, struct fh_file *);

@@ -98,7 +98,7 @@ static uint32_t sync_write(struct sync *s, struct fh_call *call, struct fh_page 
         uint64_t place = page.v + count - s->file->first.v;
         pages[count++] = (struct fh_writeback_page){s->file, place, frame};
     }
-    op = fh_pager_store_file(s->pager, pages, count, NULL, NULL);
+    op = fh_pager_store_file(s->pager, pages, count, FH_QUEUE_NONE, NULL, NULL);
     FH_ASSERT(op != NULL); /* some were left */
     s->ops++;
     sync_wait_for(s, call, op);

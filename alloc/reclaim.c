@@ -118,8 +118,10 @@ static void file_store_ended(struct fh_page_op *op, uint32_t gone)
 
     r->writing -= op->run.count;
     r->stats.file_dirty += gone;
-    if (op->run.status[0] == 0)
+    if (op->run.status[0] == 0) {
+        r->stats.cleaned += op->cleans != FH_QUEUE_NONE ? op->run.count : 0;
         return;
+    }
     r->stats.write_errors += op->run.count;
     r->files_at_ms = r->now_ms + BACKOFF_MS;
 }
@@ -322,7 +324,7 @@ static void room_collect(struct fh_reclaim *r, struct fh_writeback *files, uint3
 {
     struct fh_pager *p = r->pager;
 
-    files->count = 0;
+    fh_writeback_init(files, FH_QUEUE_NONE);
     for (; *looks > 0 && files->count < FH_FILE_RUN_MAX; --*looks) {
         struct fh_frame frame = {r->room_hand};
         const struct fh_frame_record *record = fh_frames_record(&p->frames, frame);
@@ -381,8 +383,7 @@ bool fh_reclaim_turn(struct fh_reclaim *r, uint64_t now_ms)
     uint32_t gone = 0;
 
     r->now_ms = now_ms;
-    batch.count = batch.files.count = 0;
-    batch.cleans = FH_QUEUE_NONE;
+    fh_reclaim_batch_init(&batch, FH_QUEUE_NONE);
     reclaim_pardon(r);
     reclaim_give_up(r);
     reclaim_make_room(r);

@@ -17,6 +17,13 @@ struct fh_reclaim_batch {
     enum fh_queue cleans;      /* as in fh_page_op */
 };
 
+static inline void fh_reclaim_batch_init(struct fh_reclaim_batch *b, enum fh_queue cleans)
+{
+    b->count = 0;
+    b->cleans = cleans;
+    fh_writeback_init(&b->files, cleans);
+}
+
 /* Whether a slot is free and the disk takes writes. */
 bool fh_reclaim_can_store(const struct fh_reclaim *);
 /* A store needs a bounce buffer and an operation; when they are all in use, a completion will come. */

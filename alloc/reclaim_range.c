@@ -49,12 +49,12 @@ bool fh_reclaim_let_go(struct fh_reclaim *r, struct fh_page *next, struct fh_pag
                        uint32_t *looks)
 {
     struct fh_pager *p = r->pager;
-    struct fh_reclaim_batch batch = {.count = 0, .cleans = FH_QUEUE_NONE};
+    struct fh_reclaim_batch batch;
     struct range_walk w;
     struct fh_page page = fh_pagetable_next(&p->table, *next, end);
 
     w.count = 0;
-    batch.files.count = 0;
+    fh_reclaim_batch_init(&batch, FH_QUEUE_NONE);
     if (fh_reclaim_must_wait(r))
         return false;
     for (; page.v<end.v && * looks> 0 && w.count < FH_RECLAIM_BATCH; --*looks) {
