@@ -37,13 +37,11 @@
 #include "crc.h"
 #include "report.h"
 
-void fh_backing_init(struct fh_backing *b, struct fh_io *io, struct fh_mem *mem,
-                     const struct fh_backing_journal *journal)
+void fh_backing_init(struct fh_backing *b, struct fh_io *io, struct fh_mem *mem)
 {
     memset(b, 0, sizeof(*b));
     b->io = io;
     b->mem = mem;
-    b->journal = journal;
     fh_list_init(&b->ended);
 }
 
@@ -114,7 +112,6 @@ int fh_backing_open(struct fh_backing *b, const struct fh_file *like, struct fh_
                           .tenant = like->tenant,
                           .may_write = like->may_write,
                           .writable = like->writable,
-                          .journaled = like->journaled,
                           .tag = like->tag,
                           .sums = like->sums,
                           .opens = 1,
@@ -322,8 +319,6 @@ static void write_end(struct fh_file_run *run, int status)
         run->status[i] = status;
     b->stats.written_pages += status == 0 ? run->count : 0;
     fh_list_remove(&run->using);
-    if (run->logged)
-        b->journal->forget(b->journal->ctx, run, status);
     run_end(run);
 }
 
@@ -406,6 +401,7 @@ void fh_backing_write(struct fh_backing *b, struct fh_file_run *run)
 {
     struct fh_file *f = run->file;
 
+    FH_ASSERT(f->backing == b);
     FH_ASSERT(f->writable);
     FH_ASSERT(f->error == 0);
     FH_ASSERT(!fh_file_is_in_use(f, run->first, run->count));
@@ -413,21 +409,7 @@ void fh_backing_write(struct fh_backing *b, struct fh_file_run *run)
     run_note_sums(run);
     fh_list_init(&run->link);
     fh_list_push_back(&f->writing, &run->using);
-    run->logged = f->journaled;
-    if (run->logged)
-        b->journal->log(b->journal->ctx, run);
-    else
-        run_write(run);
-}
-
-void fh_backing_logged(struct fh_file_run *run, int status)
-{
-    if (status == 0) {
-        run_write(run);
-        return;
-    }
-    run->logged = false;
-    write_end(run, status);
+    run_write(run);
 }
 
 void fh_backing_settle(struct fh_backing *b, struct fh_file_run *run)
@@ -438,7 +420,6 @@ void fh_backing_settle(struct fh_backing *b, struct fh_file_run *run)
     FH_ASSERT(run->count == 0);
     FH_ASSERT(f->error == 0);
     f->running++;
-    run->logged = false;
     fh_list_init(&run->link);
     fh_list_push_back(&f->writing, &run->using);
     fh_list_push_back(&f->unsynced, &run->link);
@@ -517,9 +498,9 @@ void fh_backing_dump(const struct fh_backing *b, FILE *out)
     for (uint32_t i = 0; i < b->count; i++) {
         const struct fh_file *f = b->files[i];
         fprintf(out,
-                "  file at %" PRIx64 ", %" PRIu64 " pages, fd %d, tenant %u, opens %u%s%s%s error "
+                "  file at %" PRIx64 ", %" PRIu64 " pages, fd %d, tenant %u, opens %u%s%s error "
                 "%d, %u in flight\n",
                 f->first.v, f->pages, f->fd, f->tenant, f->opens, f->writable ? " writable" : "",
-                f->journaled ? " journaled" : "", f->ended ? " ended" : "", f->error, f->running);
+                f->ended ? " ended" : "", f->error, f->running);
     }
 }

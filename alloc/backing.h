@@ -49,7 +49,6 @@ struct fh_file {
     uint32_t opens;   /* how often its owner was asked for it; backing does not look at it */
     bool may_write;   /* the descriptor can; backing does not look at it */
     bool writable;    /* runs may be written */
-    bool journaled;   /* written through the journal first */
     bool ended;       /* its pages are gone: it closes when nothing is in flight [I1] */
     int error;        /* of a failed sync; final */
     uint32_t running; /* runs in flight, and a sync [I2] */
@@ -80,19 +79,6 @@ struct fh_file_run {
     struct fh_list using; /* in the file's reading or writing */
     struct fh_list link;  /* in unsynced or in_sync */
     uint32_t again;       /* of a read: page being read alone */
-    bool logged;          /* the journal has it */
-};
-
-/*
- * Where pages of journaled files are made safe before they are written in place, so that a page cut
- * in half by a power cut can be mended.
- */
-struct fh_backing_journal {
-    /* Makes the images safe, then calls fh_backing_logged: later, not before it has returned. */
-    void (*log)(void *ctx, struct fh_file_run *);
-    /* A logged run is safe in its place, or has failed: its images may go. */
-    void (*forget)(void *ctx, struct fh_file_run *, int status);
-    void *ctx;
 };
 
 struct fh_backing_stats {
@@ -105,21 +91,19 @@ struct fh_backing_stats {
 struct fh_backing {
     struct fh_io *io;
     struct fh_mem *mem;
-    const struct fh_backing_journal *journal; /* NULL: no file is journaled */
-    struct fh_file *files[FH_FILES_MAX];      /* by first page [I1] */
+    struct fh_file *files[FH_FILES_MAX]; /* by first page [I1] */
     uint32_t count;
     struct fh_list ended; /* not closed yet */
     struct fh_backing_stats stats;
 };
 
-void fh_backing_init(struct fh_backing *, struct fh_io *, struct fh_mem *,
-                     const struct fh_backing_journal *);
+void fh_backing_init(struct fh_backing *, struct fh_io *, struct fh_mem *);
 /* Closes what is open; nothing may be in flight. */
 void fh_backing_fini(struct fh_backing *);
 
 /*
  * The pages from `like->first` on lie in this file from now on. Of `like` the fields first,
- * size_bytes, id, fd, tenant, may_write, writable, journaled, tag and sums count. The descriptor is backing's, but
+ * size_bytes, id, fd, tenant, may_write, writable, tag and sums count. The descriptor is backing's, but
  * not after an error. No two files share a page of the space. *out is untouched on error.
  */
 FH_CHECKED int fh_backing_open(struct fh_backing *, const struct fh_file *like,
@@ -144,9 +128,6 @@ void fh_backing_write(struct fh_backing *, struct fh_file_run *);
 /* A run of no pages, done when an fdatasync that begins now or later says so: then the file is
  * settled. The file has no error. */
 void fh_backing_settle(struct fh_backing *, struct fh_file_run *);
-/* For the journal: the images are safe (0), or could not be made so. */
-void fh_backing_logged(struct fh_file_run *, int status);
-
 /* Bytes of page `index` that lie below the end of the file. */
 static inline uint32_t fh_file_bytes_in_page(const struct fh_file *f, uint64_t index)
 {

@@ -47,7 +47,6 @@ int fh_zone_file_open(struct fh_zone *z, uint32_t tenant, const struct fh_file_s
                            .tenant = tenant,
                            .may_write = source->may_write,
                            .writable = write,
-                           .journaled = source->journaled,
                            .tag = source->tag};
     struct fh_heap_block block;
     struct fh_file *file;

@@ -106,7 +106,7 @@ int fh_pager_init(struct fh_pager *p, const struct fh_pager_opts *o)
         goto out_table;
     if ((rc = fh_swap_init(&p->swap, &o->swap)) != 0)
         goto out_ops;
-    fh_backing_init(&p->backing, o->swap.io, o->mem, o->journal);
+    fh_backing_init(&p->backing, o->swap.io, o->mem);
     fh_fifo_init(&p->fifo, &p->frames);
     p->ops_free_count = FH_PAGER_OPS;
     for (uint32_t i = 0; i < FH_PAGER_OPS; i++)

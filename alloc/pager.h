@@ -67,7 +67,6 @@ struct fh_pager_opts {
     bool (*room_comes)(void *ctx);
     void *ctx;
     struct fh_swap_opts swap;
-    const struct fh_backing_journal *journal; /* of files; may be NULL */
 };
 
 enum fh_page_op_kind {

@@ -95,7 +95,6 @@ static int zone_init_pager(struct fh_zone *z)
                                                     .region = o->region,
                                                     .source = o->source,
                                                     .chunk_order = o->chunk_order,
-                                                    .journal = o->journal,
                                                     .hold_max = o->hold_max,
                                                     .readahead_max = o->readahead_max,
                                                     .pin_permille = o->pin_permille,

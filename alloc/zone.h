@@ -67,7 +67,6 @@ struct fh_zone_opts {
     uint64_t wall_ms; /* the time of day when it is made, in ms since 1970; with a data_dir */
     uint64_t data_pages; /* of a data file; 0 = 2^28. Tests use fewer */
     bool debug; /* poison freed bytes of slabs, check what is no object's; set in test builds */
-    const struct fh_backing_journal *journal; /* of files; may be NULL */
 };
 
 enum { FH_PIN_PERMILLE = 250 };
@@ -466,7 +465,7 @@ struct fh_file_source {
     int fd; /* regular, open for reading, and for writing if `may_write` */
     struct fh_file_id id;
     uint64_t size_bytes;
-    bool may_write, journaled;
+    bool may_write;
     uint64_t tag; /* the caller's own, kept with the file */
 };
 /* The object of a file that is open already; -ENOENT it is not; -EBUSY it has ended, and a read of it

@@ -71,7 +71,7 @@ static void setup(void)
     disk = fh_fake_disk_create(7);
     cr_assert_not_null(disk);
     memset(&backing, 0xA5, sizeof(backing));
-    fh_backing_init(&backing, &disk->io, &mem, NULL);
+    fh_backing_init(&backing, &disk->io, &mem);
     disk_file = fh_fake_disk_file(disk, SIZE);
     for (uint32_t i = 0; i < SIZE; i++)
         disk_file->bytes[i] = disk_file->safe[i] = (uint8_t)(i / PAGE * 16 + i % 13);
@@ -277,56 +277,6 @@ Test(backing, refuses_one_file_too_many_and_one_without_memory)
     like.first.v = 1;
     cr_assert_eq(fh_backing_open(&backing, &like, &out), -EMFILE);
     cr_assert(fh_backing_check(&backing, stderr));
-}
-
-/* --- the journal --- */
-
-static uint32_t logs, forgets;
-
-static void log_run(void *ctx, struct fh_file_run *r)
-{
-    cr_assert_eq(ctx, &logs);
-    cr_assert_eq(disk_file->writes, 0, "logged before it is written");
-    logs++;
-    cr_assert_eq(r, &run);
-}
-
-static void forget_run(void *ctx, struct fh_file_run *r, int status)
-{
-    (void)ctx;
-    (void)r;
-    cr_assert_eq(status, 0);
-    cr_assert_eq(disk_file->syncs, 1, "forgotten when it is safe in its place");
-    forgets++;
-}
-
-static const struct fh_backing_journal journal = {
-    .log = log_run, .forget = forget_run, .ctx = &logs};
-
-Test(backing, a_journaled_file_is_logged_first_and_forgotten_last)
-{
-    backing.journal = &journal;
-    file->journaled = true;
-    ask(&run, file, 0, 2);
-    fh_backing_write(&backing, &run);
-    fh_backing_logged(&run, 0);
-    settle();
-    cr_assert_eq(run.status[0], 0);
-    cr_assert_eq(logs, 1);
-    cr_assert_eq(forgets, 1);
-}
-
-Test(backing, what_the_journal_refuses_is_not_written)
-{
-    backing.journal = &journal;
-    file->journaled = true;
-    ask(&run, file, 0, 2);
-    fh_backing_write(&backing, &run);
-    fh_backing_logged(&run, -ENOSPC);
-    settle();
-    cr_assert_eq(run.status[1], -ENOSPC);
-    cr_assert_eq(disk_file->writes, 0);
-    cr_assert_eq(forgets, 0);
 }
 
 /* --- the check, and what programmers get wrong --- */
