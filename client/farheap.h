@@ -5,8 +5,8 @@
  * reached by handle (unguessable, from fh_alloc, fh_put, fh_lookup) or by name.
  *
  * Promises   a read returns the bytes of one moment; a write happens whole or not at all.
- * Threads    a client belongs to one thread at a time; nothing is locked. Use a client per thread.
- *            No global state, no signals, no stdio, no exit; SIGPIPE is never raised.
+ * Threads    a client belongs to one thread at a time; nothing is locked. Use a client per thread,
+ *            or a pool (fh_pool_get), which any number of threads may share. No global state, no signals, no stdio, no exit; SIGPIPE is never raised.
  * Ownership  what the caller passes stays the caller's; buffers of submitted requests must stay
  *            valid until the request is finished by fh_wait, fh_wait_any + fh_req_free, or
  *            fh_close. Time every call ends within the client's request timeout (default 5 s, plus
@@ -346,6 +346,35 @@ enum { FH_WANT_READ = 1, FH_WANT_WRITE = 2 };
 FH_API fh_status fh_flush(fh_client *);
 FH_API int fh_next_fd(const fh_client *, int *iter, int *want);
 FH_API fh_status fh_ready(fh_client *, int fd, int what);
+
+/* --- many threads --- */
+
+/*
+ * Clients of one server for threads that need one now and then. All calls on a pool, but open and
+ * close, may be made by any number of threads at once; a client belongs to who got it, until it is
+ * put back.
+ */
+typedef struct fh_pool fh_pool;
+
+/*
+ * Opens `count` clients, 1 to 4096, each with fh_open. On failure *out is still a pool that only
+ * fh_pool_errmsg and fh_pool_close accept (NULL with FH_NO_MEMORY). Cost: a connection and a round
+ * trip for each client.
+ */
+FH_API fh_status fh_pool_open(const char *url, const fh_options *options, uint32_t count,
+                              fh_pool **out);
+/* Closes all clients, those still out as well: nobody may use one any more. NULL is fine. */
+FH_API void fh_pool_close(fh_pool *pool);
+FH_API const char *fh_pool_errmsg(const fh_pool *pool); /* why fh_pool_open failed; never NULL */
+/*
+ * A client that nobody has; waits up to timeout_ms for one to come back (0: not at all, negative:
+ * for ever), and in no order among those who wait. FH_TIMEOUT: none came. A client whose connection
+ * broke is as good as any: its next call connects again. Cost: one lock, never held while a client
+ * waits for the server.
+ */
+FH_API fh_status fh_pool_get(fh_pool *pool, int timeout_ms, fh_client **out);
+/* Gives it back, once, with all of its requests freed (fh_req_free). NULL is fine. */
+FH_API void fh_pool_put(fh_pool *pool, fh_client *client);
 
 #ifdef __cplusplus
 }

@@ -102,7 +102,7 @@ all_tests() {
         build "$config"
         part "$config" tests/gate.sh "build/$config"
     done
-    build tsan farheapd farheap farheap-demo race_catalog race_chunks race_io_threads race_mailbox planted_race
+    build tsan farheapd farheap farheap-demo race_catalog race_chunks race_io_threads race_mailbox race_pool planted_race
     part tsan tests/gate.sh build/tsan build/tsan/race/race_* tests/e2e/demo_small.sh
     part "the gate itself" gate_itself
     part "coverage build" coverage_run
