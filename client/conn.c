@@ -252,13 +252,20 @@ static void input_compact(struct fh_conn *c)
     c->in_end = live;
 }
 
+/* May the rest of the body be received where it belongs? A small rest shares a recv with what comes
+ * after it, if something may. */
+static bool body_is_direct(const struct fh_conn *c)
+{
+    return c->in_body && c->body_to != NULL && (c->exact || c->body_left >= FH_CONN_DIRECT_MIN);
+}
+
 /* One recv, into the body itself or into the buffer; returns its outcome, *asked what it could
  * have been. */
 static ssize_t conn_fill(struct fh_conn *c, size_t *asked)
 {
     ssize_t n;
 
-    if (c->in_body && c->body_to != NULL && c->body_left >= FH_CONN_DIRECT_MIN) {
+    if (body_is_direct(c)) {
         *asked = c->body_left;
         n = conn_recv(c, c->body_to, c->body_left);
         if (n > 0) {
@@ -269,6 +276,8 @@ static ssize_t conn_fill(struct fh_conn *c, size_t *asked)
     }
     input_compact(c);
     *asked = FH_CONN_INPUT - c->in_end;
+    if (c->exact && !c->in_body && c->in_end < FH_CONN_HEAD_FIRST)
+        *asked = FH_CONN_HEAD_FIRST - c->in_end;
     n = conn_recv(c, c->in + c->in_end, *asked);
     if (n > 0)
         c->in_end += (size_t)n;
@@ -343,12 +352,17 @@ static ssize_t send_plain(struct fh_conn *c)
     return n < 0 ? -errno : n;
 }
 
-/* Heads and bodies are gathered, so that small requests share a record. */
+/* Heads and bodies are gathered, so that small requests share a record; a body that fills one is
+ * sealed from where it is. */
 static ssize_t send_record(struct fh_conn *c)
 {
     uint8_t record[RECORD_SIZE];
-    size_t size = fh_sendq_copy(&c->out, record, sizeof(record));
+    struct iovec first;
+    size_t size;
 
+    if (fh_sendq_peek(&c->out, &first, 1) == 1 && first.iov_len >= RECORD_SIZE)
+        return fh_tls_write(&c->tls, first.iov_base, RECORD_SIZE);
+    size = fh_sendq_copy(&c->out, record, sizeof(record));
     return fh_tls_write(&c->tls, record, size);
 }
 

@@ -8,8 +8,8 @@
  * Threads    one owner thread.
  * Errors     0, or negative errno with a sentence in `why`: -ECONNREFUSED and its like when it
  *            could not be opened, -ECONNRESET the peer is gone, -EPROTO it broke the protocol.
- * Cost       one recv takes up to 64 KiB of small frames; of a large body all but the first bytes
- *            are received where they belong.
+ * Cost       one recv takes up to 64 KiB of small frames; with `exact`, of a large body all but the
+ *            first half KiB are received where they belong.
  */
 #ifndef FH_CLIENT_CONN_H
 #define FH_CLIENT_CONN_H
@@ -26,6 +26,7 @@ enum {
     FH_CONN_INPUT = 64 << 10, /* the receive buffer */
     FH_CONN_WHY_SIZE = 192,
     FH_CONN_DIRECT_MIN = 16 << 10, /* of a body this much left is received in place */
+    FH_CONN_HEAD_FIRST = 512,      /* with `exact`, received first: a head, and a little body */
 };
 
 /* Upward calls; they may push to `out`, and must neither close nor receive. */
@@ -49,6 +50,7 @@ struct fh_conn {
     uint8_t *in;              /* FH_CONN_INPUT bytes; live are in[in_start .. in_end) */
     size_t in_start, in_end;
     bool in_body;       /* between on_head and on_body */
+    bool exact;         /* set by the floor above: what comes is large, or nothing comes after it */
     uint8_t *body_to;   /* where the next byte of the body goes; NULL: nowhere */
     uint32_t body_left; /* of the body */
     char why[FH_CONN_WHY_SIZE];

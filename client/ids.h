@@ -10,6 +10,7 @@
 #ifndef FH_CLIENT_IDS_H
 #define FH_CLIENT_IDS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct fh_link;
@@ -20,6 +21,7 @@ struct fh_id_slot {
     struct fh_link *link; /* whose answer is awaited; NULL: the slot is free */
     uint64_t id;          /* of its request; 0 while the slot is free */
     uint32_t next_free;
+    bool large; /* the answer's body may be; for its owner */
 };
 
 struct fh_ids {

@@ -15,6 +15,8 @@
  *   [I2] the queue and the sendq point at no memory of a request that is done or freed
  *   [I3] a mutation is packed at most once in its life
  *   [I4] in_flight counts the requests that are QUEUED or SENT
+ *   [I5] link->sent_large counts those of `sent` whose slot is large; conn.exact says that there are
+ *        no others
  */
 #include "client/request.h"
 
@@ -256,6 +258,16 @@ void fh_request_expire(struct fh_client *c)
 
 /* --- upward calls of the links */
 
+static void link_count(struct fh_link *link, bool large, bool sent)
+{
+    uint32_t one = sent ? 1 : UINT32_MAX;
+
+    link->sent += one;
+    if (large)
+        link->sent_large += one;
+    link->conn.exact = link->sent_large == link->sent;
+}
+
 static int on_head(void *context, struct fh_link *link, const uint8_t *head, size_t head_size,
                    uint32_t body_size, uint8_t **body)
 {
@@ -271,7 +283,7 @@ static int on_head(void *context, struct fh_link *link, const uint8_t *head, siz
     if (slot == UINT32_MAX || link->sent == 0)
         return -EPROTO;
     req = c->ids.slots[slot].req;
-    link->sent--;
+    link_count(link, c->ids.slots[slot].large, false);
     if (req == NULL) {
         fh_ids_release(&c->ids, slot);
         return 0;
@@ -324,7 +336,7 @@ static void on_broken(void *context, struct fh_link *link, fh_status status, con
 
     (void)snprintf(text, sizeof(text), "%s", why);
     link->receiving = NULL;
-    link->sent = 0;
+    link->sent = link->sent_large = 0;
     while (!again && link->queue_first != NULL) {
         struct fh_req *req = link->queue_first;
 
@@ -376,7 +388,8 @@ static void req_pack(struct fh_req *req)
         fh_sendq_push_body(out, call->body, call->body_size);
     }
     req->state = FH_REQ_SENT;
-    req->link->sent++;
+    c->ids.slots[req->slot].large = call->into_size >= FH_LARGE_MIN;
+    link_count(req->link, c->ids.slots[req->slot].large, true);
 }
 
 /* A link that was idle may have been closed by the server; better to know before a mutation is

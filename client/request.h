@@ -26,6 +26,7 @@ enum {
     FH_REQ_NAME_INLINE = 48, /* longer names are copied to memory of their own */
     FH_BODY_COPY = 2048,     /* bodies up to this are copied behind their head */
     FH_RESENDS_MAX = 3,
+    FH_LARGE_MIN = 32 << 10, /* an answer that may have so large a body is received exactly */
 };
 
 enum fh_req_state {

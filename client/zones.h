@@ -38,6 +38,7 @@ struct fh_link {
     struct fh_req *receiving;                /* whose body is arriving; NULL: nobody's [I3] */
     struct fh_req *queue_first, *queue_last; /* not sent yet; the floor above keeps them */
     uint32_t sent;                           /* sent and not answered; kept there too */
+    uint32_t sent_large;                     /* of these, with large answers; the same */
 };
 
 /* Upward calls. */

@@ -103,6 +103,18 @@ Test(install, pkg_config_builds_the_example_against_the_archive)
     expect_hello("./hello");
 }
 
+Test(install, one_thread_keeps_many_requests_in_flight)
+{
+    cr_assert_eq(shell("export PKG_CONFIG_PATH=$(cat pc) && $CC $CFLAGS -Wall -Werror -std=c11"
+                       " $(pkg-config --cflags farheap) %s/client/examples/async.c -o async"
+                       " $(pkg-config --libs farheap)",
+                       FARHEAP_SOURCE_DIR),
+                 0);
+    cr_assert_eq(shell("LD_LIBRARY_PATH=$(cat lib) ./async \"$URL\" 32 0.3 5000 > said &&"
+                       " grep 'gets of 5000 bytes, 32 in flight: [1-9]' said"),
+                 0);
+}
+
 Test(install, the_client_runs_in_a_libevent_loop)
 {
     cr_assert_eq(shell("export PKG_CONFIG_PATH=$(cat pc)${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH} &&"
