@@ -1,6 +1,6 @@
 /*
  * Theory.  One struct for all calls keeps what is common (name, handle, range, condition) in one
- * place; packing is one line per field and kind. An answer is believed only as far as it fits the
+ * place; packing is one line per field, and a row of a table per kind. An answer is believed only as far as it fits the
  * question: the right kind of result, a body no longer than the room for it.
  */
 #include "client/call.h"
@@ -103,181 +103,122 @@ static ProtobufCBinaryData name_of(const struct fh_call *call)
     return (ProtobufCBinaryData){call->name_size, (uint8_t *)(uintptr_t)call->name};
 }
 
-static void fill_service(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_info(const struct fh_call *call, struct parts *parts)
 {
-    if (call->kind == FH_CALL_PING) {
-        farheap__v1__ping__init(&parts->op.ping);
-        head->op_case = FARHEAP__V1__REQUEST__OP_PING;
-        head->ping = &parts->op.ping;
-        return;
-    }
-    farheap__v1__info__init(&parts->op.info);
     parts->op.info.view = name_of(call);
-    head->op_case = FARHEAP__V1__REQUEST__OP_INFO;
-    head->info = &parts->op.info;
 }
 
-static void fill_alloc(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_alloc(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__alloc__init(&parts->op.alloc);
     parts->op.alloc.size = call->size;
     parts->op.alloc.ttl_ms = call->ttl_ms;
     parts->op.alloc.cache = name_of(call);
     parts->op.alloc.durable = call->durable;
-    head->op_case = FARHEAP__V1__REQUEST__OP_ALLOC;
-    head->alloc = &parts->op.alloc;
 }
 
-static void fill_free(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_free(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__free__init(&parts->op.free);
     parts->op.free.handle = handle_of(call, parts);
-    head->op_case = FARHEAP__V1__REQUEST__OP_FREE;
-    head->free = &parts->op.free;
 }
 
-static void fill_resize(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_resize(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__resize__init(&parts->op.resize);
     parts->op.resize.handle = handle_of(call, parts);
     parts->op.resize.size = call->size;
     parts->op.resize.condition = condition_of(call, parts);
-    head->op_case = FARHEAP__V1__REQUEST__OP_RESIZE;
-    head->resize = &parts->op.resize;
 }
 
-static void fill_read(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_read(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__read__init(&parts->op.read);
     parts->op.read.handle = handle_of(call, parts);
     parts->op.read.offset = call->offset;
     parts->op.read.size = call->size;
-    head->op_case = FARHEAP__V1__REQUEST__OP_READ;
-    head->read = &parts->op.read;
 }
 
-static void fill_write(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_write(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__write__init(&parts->op.write);
     parts->op.write.handle = handle_of(call, parts);
     parts->op.write.offset = call->offset;
     parts->op.write.condition = condition_of(call, parts);
-    head->op_case = FARHEAP__V1__REQUEST__OP_WRITE;
-    head->write = &parts->op.write;
 }
 
-static void fill_zero(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_zero(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__zero__init(&parts->op.zero);
     parts->op.zero.handle = handle_of(call, parts);
     parts->op.zero.offset = call->offset;
     parts->op.zero.size = call->size;
     parts->op.zero.condition = condition_of(call, parts);
-    head->op_case = FARHEAP__V1__REQUEST__OP_ZERO;
-    head->zero = &parts->op.zero;
 }
 
-static void fill_cas(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_cas(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__compare_swap__init(&parts->op.cas);
     parts->op.cas.handle = handle_of(call, parts);
     parts->op.cas.offset = call->offset;
     parts->op.cas.expected = call->expected;
     parts->op.cas.desired = call->value;
-    head->op_case = FARHEAP__V1__REQUEST__OP_COMPARE_SWAP;
-    head->compare_swap = &parts->op.cas;
 }
 
-static void fill_add(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_add(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__fetch_add__init(&parts->op.add);
     parts->op.add.handle = handle_of(call, parts);
     parts->op.add.offset = call->offset;
     parts->op.add.delta = call->value;
-    head->op_case = FARHEAP__V1__REQUEST__OP_FETCH_ADD;
-    head->fetch_add = &parts->op.add;
 }
 
-static void fill_stat(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_stat(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__stat__init(&parts->op.stat);
     if (call->name_size > 0)
         parts->op.stat.name = name_of(call);
     else
         parts->op.stat.handle = handle_of(call, parts);
-    head->op_case = FARHEAP__V1__REQUEST__OP_STAT;
-    head->stat = &parts->op.stat;
 }
 
-static void fill_put(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_put(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__put__init(&parts->op.put);
     parts->op.put.name = name_of(call);
     parts->op.put.ttl_ms = call->ttl_ms;
     parts->op.put.condition = condition_of(call, parts);
     parts->op.put.durable = call->durable;
     if (call->kind == FH_CALL_PUBLISH)
         parts->op.put.handle = handle_of(call, parts);
-    head->op_case = FARHEAP__V1__REQUEST__OP_PUT;
-    head->put = &parts->op.put;
 }
 
-static void fill_get(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_get(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__get__init(&parts->op.get);
     parts->op.get.name = name_of(call);
     parts->op.get.offset = call->offset;
     parts->op.get.size = call->size;
     parts->op.get.condition = condition_of(call, parts);
-    head->op_case = FARHEAP__V1__REQUEST__OP_GET;
-    head->get = &parts->op.get;
 }
 
-static void fill_lookup(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_lookup(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__lookup__init(&parts->op.lookup);
     parts->op.lookup.name = name_of(call);
-    head->op_case = FARHEAP__V1__REQUEST__OP_LOOKUP;
-    head->lookup = &parts->op.lookup;
 }
 
-static void fill_delete(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_delete(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__delete__init(&parts->op.delete_);
     parts->op.delete_.name = name_of(call);
     parts->op.delete_.condition = condition_of(call, parts);
-    head->op_case = FARHEAP__V1__REQUEST__OP_DELETE;
-    head->delete_ = &parts->op.delete_;
 }
 
-static void fill_list(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_list(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__list__init(&parts->op.list);
     parts->op.list.prefix = name_of(call);
     parts->op.list.cursor = call->offset;
     parts->op.list.limit = (uint32_t)call->size;
-    head->op_case = FARHEAP__V1__REQUEST__OP_LIST;
-    head->list = &parts->op.list;
 }
 
-static void fill_cache_create(const struct fh_call *call, struct parts *parts,
-                              fh_request_head *head)
+static void fill_cache_create(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__cache_create__init(&parts->op.cache_create);
     parts->op.cache_create.name = name_of(call);
     parts->op.cache_create.object_size = call->size;
     parts->op.cache_create.alignment = (uint32_t)call->value;
-    head->op_case = FARHEAP__V1__REQUEST__OP_CACHE_CREATE;
-    head->cache_create = &parts->op.cache_create;
 }
 
-static void fill_cache_destroy(const struct fh_call *call, struct parts *parts,
-                               fh_request_head *head)
+static void fill_cache_destroy(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__cache_destroy__init(&parts->op.cache_destroy);
     parts->op.cache_destroy.name = name_of(call);
-    head->op_case = FARHEAP__V1__REQUEST__OP_CACHE_DESTROY;
-    head->cache_destroy = &parts->op.cache_destroy;
 }
 
 /* EXPORT/PATH, at its first slash; without one it is all export. */
@@ -294,83 +235,87 @@ static void split_path(const struct fh_call *call, ProtobufCBinaryData *export,
     export->len = (size_t)(slash - export->data);
 }
 
-static void fill_file_open(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_file_open(const struct fh_call *call, struct parts *parts)
 {
     Farheap__V1__OpenFile *m = &parts->op.open_file;
 
-    farheap__v1__open_file__init(m);
     split_path(call, &m->export, &m->path);
     m->write = call->file_write;
     m->create = call->file_create;
     m->size = call->size;
-    head->op_case = FARHEAP__V1__REQUEST__OP_OPEN_FILE;
-    head->open_file = m;
 }
 
-static void fill_file_list(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_file_list(const struct fh_call *call, struct parts *parts)
 {
     Farheap__V1__ListFiles *m = &parts->op.list_files;
 
-    farheap__v1__list_files__init(m);
     split_path(call, &m->export, &m->path);
     m->cursor = call->offset;
     m->limit = (uint32_t)call->size;
-    head->op_case = FARHEAP__V1__REQUEST__OP_LIST_FILES;
-    head->list_files = m;
 }
 
-static void fill_sync(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_sync(const struct fh_call *call, struct parts *parts)
 {
-    farheap__v1__sync__init(&parts->op.sync);
     parts->op.sync.handle = handle_of(call, parts);
     parts->op.sync.offset = call->offset;
     parts->op.sync.size = call->size;
-    head->op_case = FARHEAP__V1__REQUEST__OP_SYNC;
-    head->sync = &parts->op.sync;
 }
 
-static void fill_advise(const struct fh_call *call, struct parts *parts, fh_request_head *head)
+static void fill_advise(const struct fh_call *call, struct parts *parts)
 {
     Farheap__V1__Advise *m = &parts->op.advise;
 
-    farheap__v1__advise__init(m);
     m->name = name_of(call);
     if (m->name.len == 0)
         m->handle = handle_of(call, parts);
     m->advice = (Farheap__V1__Advice)call->value;
     m->offset = call->offset;
     m->size = call->size;
-    head->op_case = FARHEAP__V1__REQUEST__OP_ADVISE;
-    head->advise = m;
 }
 
-typedef void fill_fn(const struct fh_call *, struct parts *, fh_request_head *);
-
-static fill_fn *const fills[FH_CALL_KINDS] = {
-    [FH_CALL_PING] = fill_service,
-    [FH_CALL_INFO] = fill_service,
-    [FH_CALL_ALLOC] = fill_alloc,
-    [FH_CALL_FREE] = fill_free,
-    [FH_CALL_RESIZE] = fill_resize,
-    [FH_CALL_READ] = fill_read,
-    [FH_CALL_WRITE] = fill_write,
-    [FH_CALL_ZERO] = fill_zero,
-    [FH_CALL_CAS] = fill_cas,
-    [FH_CALL_ADD] = fill_add,
-    [FH_CALL_STAT] = fill_stat,
-    [FH_CALL_PUT] = fill_put,
-    [FH_CALL_PUBLISH] = fill_put,
-    [FH_CALL_GET] = fill_get,
-    [FH_CALL_LOOKUP] = fill_lookup,
-    [FH_CALL_DELETE] = fill_delete,
-    [FH_CALL_LIST] = fill_list,
-    [FH_CALL_CACHE_CREATE] = fill_cache_create,
-    [FH_CALL_CACHE_DESTROY] = fill_cache_destroy,
-    [FH_CALL_FILE_OPEN] = fill_file_open,
-    [FH_CALL_FILE_LIST] = fill_file_list,
-    [FH_CALL_SYNC] = fill_sync,
-    [FH_CALL_ADVISE] = fill_advise,
+/* How to ask: which operation, its message, and what fills it in (NULL: it has no fields). */
+static const struct {
+    Farheap__V1__Request__OpCase op;
+    const ProtobufCMessageDescriptor *message;
+    void (*fill)(const struct fh_call *, struct parts *);
+} ops[FH_CALL_KINDS] = {
+    [FH_CALL_PING] = {FARHEAP__V1__REQUEST__OP_PING, &farheap__v1__ping__descriptor, NULL},
+    [FH_CALL_INFO] = {FARHEAP__V1__REQUEST__OP_INFO, &farheap__v1__info__descriptor, fill_info},
+    [FH_CALL_ALLOC] = {FARHEAP__V1__REQUEST__OP_ALLOC, &farheap__v1__alloc__descriptor, fill_alloc},
+    [FH_CALL_FREE] = {FARHEAP__V1__REQUEST__OP_FREE, &farheap__v1__free__descriptor, fill_free},
+    [FH_CALL_RESIZE] = {FARHEAP__V1__REQUEST__OP_RESIZE, &farheap__v1__resize__descriptor,
+                        fill_resize},
+    [FH_CALL_READ] = {FARHEAP__V1__REQUEST__OP_READ, &farheap__v1__read__descriptor, fill_read},
+    [FH_CALL_WRITE] = {FARHEAP__V1__REQUEST__OP_WRITE, &farheap__v1__write__descriptor, fill_write},
+    [FH_CALL_ZERO] = {FARHEAP__V1__REQUEST__OP_ZERO, &farheap__v1__zero__descriptor, fill_zero},
+    [FH_CALL_CAS] = {FARHEAP__V1__REQUEST__OP_COMPARE_SWAP, &farheap__v1__compare_swap__descriptor,
+                     fill_cas},
+    [FH_CALL_ADD] = {FARHEAP__V1__REQUEST__OP_FETCH_ADD, &farheap__v1__fetch_add__descriptor,
+                     fill_add},
+    [FH_CALL_STAT] = {FARHEAP__V1__REQUEST__OP_STAT, &farheap__v1__stat__descriptor, fill_stat},
+    [FH_CALL_PUT] = {FARHEAP__V1__REQUEST__OP_PUT, &farheap__v1__put__descriptor, fill_put},
+    [FH_CALL_PUBLISH] = {FARHEAP__V1__REQUEST__OP_PUT, &farheap__v1__put__descriptor, fill_put},
+    [FH_CALL_GET] = {FARHEAP__V1__REQUEST__OP_GET, &farheap__v1__get__descriptor, fill_get},
+    [FH_CALL_LOOKUP] = {FARHEAP__V1__REQUEST__OP_LOOKUP, &farheap__v1__lookup__descriptor,
+                        fill_lookup},
+    [FH_CALL_DELETE] = {FARHEAP__V1__REQUEST__OP_DELETE, &farheap__v1__delete__descriptor,
+                        fill_delete},
+    [FH_CALL_LIST] = {FARHEAP__V1__REQUEST__OP_LIST, &farheap__v1__list__descriptor, fill_list},
+    [FH_CALL_CACHE_CREATE] = {FARHEAP__V1__REQUEST__OP_CACHE_CREATE,
+                              &farheap__v1__cache_create__descriptor, fill_cache_create},
+    [FH_CALL_CACHE_DESTROY] = {FARHEAP__V1__REQUEST__OP_CACHE_DESTROY,
+                               &farheap__v1__cache_destroy__descriptor, fill_cache_destroy},
+    [FH_CALL_FILE_OPEN] = {FARHEAP__V1__REQUEST__OP_OPEN_FILE, &farheap__v1__open_file__descriptor,
+                           fill_file_open},
+    [FH_CALL_FILE_LIST] = {FARHEAP__V1__REQUEST__OP_LIST_FILES,
+                           &farheap__v1__list_files__descriptor, fill_file_list},
+    [FH_CALL_SYNC] = {FARHEAP__V1__REQUEST__OP_SYNC, &farheap__v1__sync__descriptor, fill_sync},
+    [FH_CALL_ADVISE] = {FARHEAP__V1__REQUEST__OP_ADVISE, &farheap__v1__advise__descriptor,
+                        fill_advise},
 };
+
+_Static_assert(offsetof(fh_request_head, ping) == offsetof(fh_request_head, advise),
+               "one place of a head points at whichever message it has");
 
 size_t fh_call_pack(const struct fh_call *call, uint64_t id, uint32_t deadline_ms, uint8_t *out,
                     size_t cap)
@@ -380,7 +325,11 @@ size_t fh_call_pack(const struct fh_call *call, uint64_t id, uint32_t deadline_m
 
     head.id = id;
     head.deadline_ms = deadline_ms;
-    fills[call->kind](call, &parts, &head);
+    head.op_case = ops[call->kind].op;
+    head.ping = (void *)&parts.op;
+    protobuf_c_message_init(ops[call->kind].message, &parts.op);
+    if (ops[call->kind].fill != NULL)
+        ops[call->kind].fill(call, &parts);
     return fh_head_pack_request(&head, (uint32_t)call->body_size, out, cap);
 }
 
