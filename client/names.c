@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "client/how.h"
-#include "client/request.h"
+#include "client/listing.h"
 #include "proto/frame.h"
 
 enum { GET_TRIES = 4, LIST_LIMIT = 1000, STAGE_TTL_MS = 10 * 60 * 1000 };
@@ -192,73 +192,28 @@ fh_status fh_delete(fh_client *c, const void *name, size_t name_size, const fh_h
 
 /* --- list */
 
-struct listing {
+struct list_each {
     fh_list_fn *each;
     void *context;
-    struct fh_head_arena *arena; /* of its own: `each` may call the client */
-    bool stopped;
 };
 
-static uint32_t load_u32(const uint8_t *bytes)
+static bool name_tell(struct fh_listing *l, const uint8_t *bytes, uint32_t size)
 {
-    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
-           (uint32_t)bytes[3] << 24;
-}
+    const struct list_each *to = l->context;
+    fh_list_entry *e;
 
-static void entry_tell(struct listing *listing, const fh_list_entry *e)
-{
+    if (fh_head_unpack_list_entry(l->arena, bytes, size, &e) != 0)
+        return false;
     fh_entry entry = {.name = e->name.data,
                       .name_size = e->name.len,
                       .bytes = e->size,
                       .version = e->version,
                       .ttl_ms = e->ttl_ms,
                       .durable = e->durable};
-
     if (e->handle != NULL)
         entry.handle = (fh_handle){e->handle->address, e->handle->key};
-    listing->stopped = listing->each(listing->context, &entry) != 0;
-}
-
-/* Tells the entries of one answer; false when it is not a run of entries. */
-static bool entries_tell(struct listing *listing, const struct fh_answer *answer)
-{
-    const uint8_t *bytes = (const uint8_t *)answer->text;
-    size_t left = answer->body_size;
-    uint32_t count = 0;
-
-    while (left > 0 && !listing->stopped) {
-        fh_list_entry *entry;
-        uint32_t size;
-
-        if (left < 4 || (size = load_u32(bytes)) > left - 4)
-            return false;
-        if (fh_head_unpack_list_entry(listing->arena, bytes + 4, size, &entry) != 0)
-            return false;
-        entry_tell(listing, entry);
-        bytes += 4 + size;
-        left -= 4 + (size_t)size;
-        count++;
-    }
-    return listing->stopped || count == answer->entries;
-}
-
-static fh_status list_zone(struct fh_client *c, struct fh_call *call, uint32_t zone,
-                           struct listing *listing)
-{
-    call->offset = 0;
-    do {
-        struct fh_answer answer;
-        fh_status status = fh_request_run(c, call, zone, &answer);
-        bool sound = status != FH_OK || entries_tell(listing, &answer);
-
-        free(answer.text);
-        if (status != FH_OK)
-            return status;
-        if (!sound || (answer.entries == 0 && answer.cursor == call->offset && answer.cursor != 0))
-            return fh_client_fail(c, FH_PROTOCOL, "list: the server sent no proper list");
-        call->offset = answer.cursor;
-    } while (call->offset != 0 && !listing->stopped);
-    return FH_OK;
+    l->stopped = to->each(to->context, &entry) != 0;
+    return true;
 }
 
 fh_status fh_list(fh_client *c, const void *prefix, size_t prefix_size, fh_list_fn *each,
@@ -266,17 +221,18 @@ fh_status fh_list(fh_client *c, const void *prefix, size_t prefix_size, fh_list_
 {
     struct fh_call call = {
         .kind = FH_CALL_LIST, .name = prefix, .name_size = prefix_size, .size = LIST_LIMIT};
-    struct listing listing = {.each = each, .context = context};
+    struct list_each to = {each, context};
+    struct fh_listing listing = {.tell = name_tell, .word = "list", .context = &to};
     fh_status status = fh_zones_renew(&c->zones);
 
     if (status != FH_OK)
         return fh_client_fail(c, status, "no memory for the zones");
     if (prefix_size > FH_NAME_MAX)
         return fh_client_fail(c, FH_INVALID, "a prefix has at most %d bytes", FH_NAME_MAX);
-    if ((listing.arena = malloc(sizeof(*listing.arena))) == NULL)
+    if (fh_listing_begin(&listing) != 0)
         return fh_client_fail(c, FH_NO_MEMORY, "no memory for a list");
     for (uint32_t zone = 0; zone < c->zones.count && !listing.stopped && status == FH_OK; zone++)
-        status = list_zone(c, &call, zone, &listing);
-    free(listing.arena);
+        status = fh_listing_run(c, &call, zone, &listing);
+    fh_listing_end(&listing);
     return status;
 }
