@@ -2,19 +2,19 @@
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "client/farheap.h"
 #include "tests/support/wire/server_process.h"
+#include "tests/support/wire/tool_shell.h"
 
 static struct server_process server;
-static char out[1 << 16], err[4096]; /* what the last command said */
+static struct tool_shell tool;
+static char *const out = tool.out, *const err = tool.err; /* what the last line said */
 
 static void setup(void)
 {
@@ -37,35 +37,8 @@ static void teardown(void)
 
 TestSuite(cli, .init = setup, .fini = teardown, .timeout = 300);
 
-static void slurp(const char *path, char *to, size_t cap)
-{
-    FILE *f = fopen(path, "r");
-    size_t size = f != NULL ? fread(to, 1, cap - 1, f) : 0;
-
-    to[size] = '\0';
-    if (f != NULL)
-        (void)fclose(f);
-}
-
-/* Runs a shell line in which $FARHEAP is the tool; fills out and err, returns the exit code. */
-static int run(const char *format, ...)
-{
-    char line[2048];
-    va_list arguments;
-    size_t size;
-    int status;
-
-    size = (size_t)snprintf(line, sizeof(line), "exec >out 2>err; ");
-    va_start(arguments, format);
-    (void)vsnprintf(line + size, sizeof(line) - size, format, arguments);
-    va_end(arguments);
-    status = system(line);
-    slurp("out", out, sizeof(out));
-    slurp("err", err, sizeof(err));
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-#define EXPECT(code, ...) cr_assert_eq(run(__VA_ARGS__), code, "out: %s\nerr: %s", out, err)
+#define EXPECT(code, ...)                                                                          \
+    cr_assert_eq(tool_shell_run(&tool, __VA_ARGS__), code, "out: %s\nerr: %s", out, err)
 
 static json_t *document(const char *schema)
 {

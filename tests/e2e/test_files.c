@@ -6,24 +6,25 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "client/farheap.h"
 #include "proto/status.h"
 #include "tests/support/wire/server_process.h"
+#include "tests/support/wire/tool_shell.h"
 #include "tests/support/wire/wire_client.h"
 
 enum { PAGE = 4096, MIB = 1 << 20, BIG_MIB = 256, SMALL = 100000 };
 
 static struct server_process server;
 static fh_client *client;
-static char folder[64], url[64], out[1 << 16], err[4096];
+static char folder[64], url[64];
+static struct tool_shell tool = {.folder = folder};
+static char *const out = tool.out, *const err = tool.err; /* what the last line said */
 
 static uint64_t word_at(uint64_t index)
 {
@@ -335,34 +336,8 @@ Test(files, lists_tell_exports_files_and_folders)
 
 /* --- the command --- */
 
-static void slurp(const char *name, char *to, size_t cap)
-{
-    FILE *f = fopen(path_of(name), "r");
-    size_t size = f != NULL ? fread(to, 1, cap - 1, f) : 0;
-
-    to[size] = '\0';
-    if (f != NULL)
-        (void)fclose(f);
-}
-
-/* Runs a shell line in which $FARHEAP is the tool; fills out and err, returns the exit code. */
-static int run(const char *format, ...)
-{
-    char line[2048];
-    va_list arguments;
-    size_t size = (size_t)snprintf(line, sizeof(line), "cd %s; exec >out 2>err; ", folder);
-    int status;
-
-    va_start(arguments, format);
-    (void)vsnprintf(line + size, sizeof(line) - size, format, arguments);
-    va_end(arguments);
-    status = system(line);
-    slurp("out", out, sizeof(out));
-    slurp("err", err, sizeof(err));
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-#define EXPECT(code, ...) cr_assert_eq(run(__VA_ARGS__), code, "out: %s\nerr: %s", out, err)
+#define EXPECT(code, ...)                                                                          \
+    cr_assert_eq(tool_shell_run(&tool, __VA_ARGS__), code, "out: %s\nerr: %s", out, err)
 
 Test(files, the_command_opens_writes_and_syncs)
 {
