@@ -296,6 +296,30 @@ static void pages_add_up(void)
     cr_assert_gt(info("pages.slot"), 0u, "the load is larger than memory");
 }
 
+/* A glyph per group, up to the last page that is anywhere and not beyond the break; a group with a
+ * page of a state shows it, or a commoner one. */
+static void maps_agree(void)
+{
+    static const char *const states[] = {"dirty", "clean", "swap"};
+    json_t *list = json_object_get(documents[PAGES], "zones"), *zone;
+    size_t i;
+
+    json_array_foreach(list, i, zone)
+    {
+        const char *map = json_string_value(json_object_get(zone, "map"));
+        uint64_t group = number(zone, "pages_per_glyph"), glyphs = strlen(map), in_use = 0;
+        const json_t *buddy = json_array_get(json_object_get(documents[BUDDY], "zones"), i);
+
+        cr_assert_eq(group & (group - 1), 0u);
+        cr_assert_eq(strspn(map, ".#=Ffsdr!"), glyphs);
+        cr_assert_eq(strchr(map, '!') != NULL, number(zone, "failed") > 0);
+        for (size_t s = 0; s < sizeof(states) / sizeof(states[0]); s++)
+            in_use += number(zone, states[s]);
+        cr_assert_geq(glyphs * group, in_use, "zone %zu: all pages are on the map", i);
+        cr_assert_lt(glyphs * group * PAGE, number(buddy, "break_bytes") + group * PAGE);
+    }
+}
+
 static void slabs_add_up(void)
 {
     json_t *list = json_object_get(documents[SLABS], "caches"), *row;
@@ -378,6 +402,7 @@ Test(numbers, all_views_agree_under_load)
     tell_all();
     frames_add_up();
     pages_add_up();
+    maps_agree();
     slabs_add_up();
     buddies_add_up();
     objects_add_up();
