@@ -139,7 +139,7 @@ static void resident(struct bench *b)
     resident_rows(b, &v, &a, true);
     resident_rows(b, &v, &a, false);
     bench_row(b, "E4", "metadata per page in memory", table + sizeof(struct fh_frame_record), "B",
-              BENCH_AT_MOST, 24.5,
+              BENCH_AT_MOST, 24,
               "entry and its share of the index %.2f B, record of the frame %zu B", table,
               sizeof(struct fh_frame_record));
     free(a.table);
