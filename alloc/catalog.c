@@ -348,6 +348,8 @@ static int catalog_commit(struct fh_catalog *c, struct fh_list *group)
 {
     MDB_txn *txn;
 
+    if (atomic_load(&c->broken))
+        return -EIO; /* for holes, too: what a change that failed names may be on disk */
     if (!group_has_changes(group))
         return 0;
     int rc = mdb_txn_begin(c->env, NULL, 0, &txn);

@@ -92,7 +92,7 @@ void fh_catalog_reap(struct fh_catalog *);
 int fh_catalog_event_fd(const struct fh_catalog *);
 /*
  * The last write of a commit failed, so nobody but the disk knows whether the commit is there: every change fails from
- * now on, until the file is opened again. No page that a failed change names may be written until then.
+ * now on, holes included, until the file is opened again. No page that a failed change names may be written until then.
  */
 bool fh_catalog_is_broken(const struct fh_catalog *);
 /* Changes submitted whose `done` was not called yet. */

@@ -243,11 +243,14 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 
 static void on_catalog(evutil_socket_t fd, short what, void *arg)
 {
-    struct fh_zone_thread *t = arg; /* the turn that follows looks at what was committed */
-
     (void)fd;
     (void)what;
-    if (t->told_broken || !fh_catalog_is_broken(t->zone.durable->catalog))
+    (void)arg; /* the turn that follows looks at what was committed */
+}
+
+static void zone_tell_broken(struct fh_zone_thread *t)
+{
+    if (t->told_broken || !t->zone.durable || !fh_catalog_is_broken(t->zone.durable->catalog))
         return;
     t->told_broken = true;
     FH_LOG(t->node->log, 0, FH_LOG_ERROR, "zone",
@@ -307,6 +310,7 @@ static bool zone_round(struct fh_zone_thread *t)
     zone_ticks(t);
     more = fh_conns_run(&t->conns);
     more = fh_zone_turn(&t->zone, t->ops.now_ms) || more;
+    zone_tell_broken(t);
     if (!fh_list_is_empty(&t->conns.runnable)) {
         fh_conns_run(&t->conns);
         more = true; /* [I1] */

@@ -162,6 +162,8 @@ static bool replace(unsigned n, unsigned count, unsigned *broken)
     plan(0, 0); /* the disk is well again */
     cr_assert(rc == 0 || rc == -EIO, "call %u: %d", n, rc);
     cr_assert(!is_broken || rc != 0);
+    struct fh_catalog_change hole = {.punch_fd = -1, .punch_bytes = 4096};
+    cr_assert_eq(commit(&hole), is_broken ? -EIO : -EBADF, "call %u: a hole", n);
     int later = put(BEFORE + 2, 0);
     cr_assert_eq(later, is_broken ? -EIO : 0, "call %u: a later change is %d", n, later);
 
