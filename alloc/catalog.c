@@ -306,7 +306,8 @@ static int change_put(struct fh_catalog *c, MDB_txn *txn, const struct fh_catalo
 
     if (rc != 0)
         return rc;
-    (void)fh_catalog_pack(r, value.mv_data, value.mv_size);
+    size_t packed = fh_catalog_pack(r, value.mv_data, value.mv_size);
+    FH_ASSERT(packed == value.mv_size);
     return 0;
 }
 
@@ -385,6 +386,7 @@ static void group_run(struct fh_catalog *c, struct fh_list *group)
 {
     int rc = catalog_commit(c, group);
 
+    FH_ASSERT(!fh_list_is_empty(group));
     if (rc != 0 && catalog_gave_up(c))
         atomic_store(&c->broken, true);
     for (struct fh_list *n = group->next; n != group; n = n->next)
@@ -436,6 +438,7 @@ int fh_catalog_start(struct fh_catalog *c)
 {
     sigset_t all, before;
 
+    FH_ASSERT(!c->started);
     sigfillset(&all); /* signals are for the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(&c->thread, NULL, catalog_run, c);
@@ -460,6 +463,9 @@ void fh_catalog_close(struct fh_catalog *c)
 
 void fh_catalog_submit(struct fh_catalog *c, struct fh_catalog_change *change)
 {
+    FH_ASSERT(change->done != NULL);
+    FH_ASSERT(!change->puts || change->record.id != 0);
+    FH_ASSERT(change->punch_bytes % FH_PAGE_SIZE == 0);
     c->in_flight++;
     pthread_mutex_lock(&c->lock);
     fh_list_push_back(&c->waiting, &change->link);
@@ -482,6 +488,7 @@ void fh_catalog_reap(struct fh_catalog *c)
         fh_list_push_back(&finished, node);
     pthread_mutex_unlock(&c->lock);
     while ((node = fh_list_pop(&finished))) {
+        FH_ASSERT(c->in_flight > 0); /* [I1] */
         c->in_flight--;
         change_of(node)->done(change_of(node));
     }

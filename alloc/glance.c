@@ -42,6 +42,7 @@ static int glance_pages(struct fh_zone *z, struct fh_addr at, uint64_t size, str
         at.v += part;
         size -= part;
     }
+    FH_ASSERT(seen->count == out->iov_count);
     return 0;
 }
 

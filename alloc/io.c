@@ -23,6 +23,7 @@ static bool transfer_cut(struct fh_transfer *t, uint64_t bytes)
     t->moved += bytes;
     while (whole < t->iov_count && bytes >= t->iov[whole].iov_len)
         bytes -= t->iov[whole++].iov_len;
+    FH_ASSERT(whole < t->iov_count || bytes == 0); /* no more than was asked for [I1] */
     t->iov_count -= whole;
     memmove(t->iov, t->iov + whole, t->iov_count * sizeof(t->iov[0]));
     if (t->iov_count == 0)

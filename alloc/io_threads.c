@@ -118,6 +118,8 @@ static void *threads_run(void *arg)
 
 static void threads_submit(struct fh_io *io, struct fh_transfer *t)
 {
+    FH_ASSERT(t->done != NULL);
+    FH_ASSERT(t->iov_count <= FH_IO_IOV_MAX);
     fh_list_push_back(&threads_of(io)->collected, &t->link);
 }
 
@@ -131,6 +133,7 @@ static void threads_flush(struct fh_io *io)
     if (count == 0)
         return;
     pthread_mutex_lock(&p->lock);
+    FH_ASSERT(p->idle <= p->count);
     list_move(&p->waiting, &p->collected);
     for (uint32_t i = 0; i < count && i < p->idle; i++)
         pthread_cond_signal(&p->work);
@@ -162,6 +165,7 @@ static void threads_reap(struct fh_io *io)
 
 static void threads_join(struct threads *p)
 {
+    FH_ASSERT(!p->stop);
     pthread_mutex_lock(&p->lock);
     p->stop = true;
     pthread_cond_broadcast(&p->work);

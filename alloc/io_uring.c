@@ -64,6 +64,8 @@ static void sqe_fill(struct io_uring_sqe *sqe, struct fh_transfer *t)
 
 static void uring_submit(struct fh_io *io, struct fh_transfer *t)
 {
+    FH_ASSERT(t->done != NULL);
+    FH_ASSERT(t->iov_count <= FH_IO_IOV_MAX);
     fh_list_push_back(&uring_of(io)->queue, &t->link);
 }
 
@@ -80,6 +82,8 @@ static void uring_flush(struct fh_io *io)
         sqe_fill(sqe, FH_CONTAINER_OF(node, struct fh_transfer, link));
         u->running++;
     }
+    FH_ASSERT(u->running <= u->depth);        /* [I1] */
+    FH_ASSERT(u->running <= u->io.in_flight); /* [I2] */
     if (io_uring_sq_ready(&u->ring) > 0)
         (void)io_uring_submit(&u->ring);
 }
