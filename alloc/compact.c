@@ -88,25 +88,26 @@ static bool is_sparse(const struct fh_slab_size *z, uint64_t slabs, uint64_t use
     return need == FH_COMPACT_REFUSE || holes * HOLES_SHARE > used;
 }
 
-/* Whether any cache is sparse; of more than CACHES_LOOKS caches one is taken to be. */
-static bool compact_finds_sparse(const struct fh_compact *c, enum fh_compact_need need)
+/* Pages of the slabs that are more than their caches need; after so many caches, no end of them. */
+static uint64_t compact_sparse_pages(const struct fh_compact *c, enum fh_compact_need need)
 {
     struct fh_slab_cache_stats s;
-    uint64_t cursor = 0;
+    uint64_t cursor = 0, pages = 0;
 
     for (uint32_t looks = 0; looks < CACHES_LOOKS; looks++) {
         if (!fh_slab_cache_next(&c->opts.heap->slab, &cursor, &s))
-            return false;
+            return pages;
         struct fh_slab_size z = {.object_bytes = s.object_size, .objects = s.slab_objects};
-        if (is_sparse(&z, s.slabs - s.empty, s.used, need))
-            return true;
+        uint64_t slabs = s.slabs - s.empty;
+        if (is_sparse(&z, slabs, s.used, need))
+            pages += (slabs * z.objects - s.used) / z.objects * s.slab_pages;
     }
-    return true;
+    return FH_COMPACT_PAGES_MAX;
 }
 
-bool fh_compact_has_work(const struct fh_compact *c, enum fh_compact_need need)
+uint64_t fh_compact_pages(const struct fh_compact *c, enum fh_compact_need need)
 {
-    return (c->running || compact_may_begin(c, need)) && compact_finds_sparse(c, need);
+    return c->running || compact_may_begin(c, need) ? compact_sparse_pages(c, need) : 0;
 }
 
 /* Whether the slab should be emptied: its pages are here, and others are fuller. */
@@ -233,7 +234,7 @@ bool fh_compact_turn(struct fh_compact *c, enum fh_compact_need need, uint64_t n
         return false;
     if (!c->running && !compact_may_begin(c, need))
         return false;
-    if (!compact_finds_sparse(c, need)) {
+    if (compact_sparse_pages(c, need) == 0) {
         compact_rest(c, need);
         return false;
     }

@@ -25,7 +25,8 @@ enum {
     FH_COMPACT_SIZE_MAX = 12 * 1024, /* bytes of the largest objects that are moved */
 };
 
-#define FH_COMPACT_AWAY UINT32_MAX
+#define FH_COMPACT_AWAY      UINT32_MAX
+#define FH_COMPACT_PAGES_MAX (UINT64_C(1) << FH_SPACE_PAGE_SHIFT)
 
 /* What a turn is for: the more is wanted, the less a page may cost. */
 enum fh_compact_need {
@@ -70,8 +71,8 @@ struct fh_compact {
 void fh_compact_init(struct fh_compact *, const struct fh_compact_opts *, uint64_t now_ms);
 /* One slice, if the need is there or the zone is idle. True when another would find work at once. */
 bool fh_compact_turn(struct fh_compact *, enum fh_compact_need, uint64_t now_ms);
-/* Whether turns with this need would do anything, as far as is known. */
-bool fh_compact_has_work(const struct fh_compact *, enum fh_compact_need);
+/* How many pages turns with this need may give back, at most; FH_COMPACT_PAGES_MAX: it is not known. */
+uint64_t fh_compact_pages(const struct fh_compact *, enum fh_compact_need);
 
 void fh_compact_stats(const struct fh_compact *, struct fh_compact_stats *out);
 bool fh_compact_check(const struct fh_compact *, FILE *why);

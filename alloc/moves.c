@@ -218,11 +218,11 @@ void fh_zone_moves_turn(struct fh_zone *z, bool *more)
     *more = fh_compact_turn(&z->compact, moves_need(z), z->now_ms) || *more;
 }
 
-bool fh_zone_moves_make_room(void *ctx)
+uint64_t fh_zone_moves_make_room(void *ctx)
 {
     const struct fh_zone *z = ctx;
 
-    return fh_compact_has_work(&z->compact, FH_COMPACT_REFUSE);
+    return fh_compact_pages(&z->compact, FH_COMPACT_REFUSE);
 }
 
 int fh_zone_moves_init(struct fh_zone *z)

@@ -63,8 +63,8 @@ struct fh_pager_opts {
         pin_permille; /* of the frames: pages that may be pinned, at most half of them; 0 = none */
     /* Gives room back that is about to become free anyway; false: there is none. May be NULL. */
     bool (*make_room)(void *ctx);
-    /* Whether room will be made in the turns to come, for who waits. May be NULL. */
-    bool (*room_comes)(void *ctx);
+    /* How many pages at most will be given back in turns to come, for who waits. May be NULL. */
+    uint64_t (*room_comes)(void *ctx);
     void *ctx;
     struct fh_swap_opts swap;
 };
@@ -287,10 +287,10 @@ void fh_pager_unview(struct fh_pager *, struct fh_view *);
 FH_CHECKED int fh_pager_admit(const struct fh_pager *, uint64_t pages);
 /* The same, after making room if there is some to be made. */
 FH_CHECKED int fh_pager_admit_now(struct fh_pager *, uint64_t pages);
-/* Whether there may be room later: when dirty pages of files were written back, or by room_comes. */
-bool fh_pager_room_may_come(const struct fh_pager *);
-/* After an -ENOSPC: parks the call until then, to begin again; -ENOSPC when none may come. */
-FH_CHECKED int fh_pager_wait_for_room(struct fh_pager *, struct fh_call *);
+/* Whether `pages` more may exist later: when dirty pages of files were written back, or by room_comes. */
+bool fh_pager_room_may_come(const struct fh_pager *, uint64_t pages);
+/* After an -ENOSPC: parks the call until then, to begin again; -ENOSPC when it may not. */
+FH_CHECKED int fh_pager_wait_for_room(struct fh_pager *, struct fh_call *, uint64_t pages);
 /* Promises room for pages of a body on its way in; give back what was not installed. */
 FH_CHECKED int fh_pager_claim(struct fh_pager *, uint64_t pages);
 void fh_pager_unclaim(struct fh_pager *, uint64_t pages);

@@ -173,14 +173,23 @@ int fh_pager_part(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, s
 
 /* --- room --- */
 
-bool fh_pager_room_may_come(const struct fh_pager *p)
+uint64_t fh_pager_room_comes(const struct fh_pager *p)
 {
-    return p->file_dirty > 0 || (p->opts.room_comes && p->opts.room_comes(p->opts.ctx));
+    return p->opts.room_comes ? p->opts.room_comes(p->opts.ctx) : 0;
 }
 
-int fh_pager_wait_for_room(struct fh_pager *p, struct fh_call *call)
+bool fh_pager_room_may_come(const struct fh_pager *p, uint64_t pages)
 {
-    if (!fh_pager_room_may_come(p))
+    uint64_t capacity = fh_pager_capacity(p, fh_min_u64(p->frames.total, p->budget.asked));
+    uint64_t coming = fh_pager_room_comes(p);
+
+    return p->file_dirty > 0 ||
+           (coming > 0 && fh_pager_live(p) + p->claimed + pages <= capacity + coming);
+}
+
+int fh_pager_wait_for_room(struct fh_pager *p, struct fh_call *call, uint64_t pages)
+{
+    if (!fh_pager_room_may_come(p, pages))
         return -ENOSPC;
     p->cleaning = true;
     return fh_pager_wait(p, call, 0);

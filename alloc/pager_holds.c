@@ -377,7 +377,7 @@ int fh_pager_prepare(struct fh_pager *p, struct fh_call *call, struct fh_hold *h
     if ((rc = touch_rings(p, &t, &n)) != 0)
         return rc;
     if (n.created > 0 && (rc = fh_pager_admit_now(p, n.created)) != 0)
-        return rc == -ENOSPC ? fh_pager_wait_for_room(p, call) : rc;
+        return rc == -ENOSPC ? fh_pager_wait_for_room(p, call, n.created) : rc;
     if (!pager_may_take(p, call, n.loads + n.frames, n.loads))
         return fh_pager_wait(p, call, n.loads + n.frames);
     if (n.loads + n.joins == 0)

@@ -115,6 +115,8 @@ static inline void fh_pager_unref(struct fh_pager *p, struct fh_frame frame)
 
 /* Frames and usable slots for content, by the capacity rule, when there are `frames`. */
 uint64_t fh_pager_capacity(const struct fh_pager *, uint64_t frames);
+/* Pages that may be given back in turns to come, by whom the options name. */
+uint64_t fh_pager_room_comes(const struct fh_pager *);
 
 /* Takes the memory to begin with. */
 FH_CHECKED int fh_pager_budget_init(struct fh_pager *);

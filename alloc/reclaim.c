@@ -349,10 +349,10 @@ static void reclaim_make_room(struct fh_reclaim *r)
     struct fh_writeback files;
     bool failed = r->now_ms < r->files_at_ms;
 
-    p->cleaning = p->cleaning && !fh_line_is_empty(&p->line) && fh_pager_room_may_come(p);
+    p->cleaning = p->cleaning && !fh_line_is_empty(&p->line) && fh_pager_room_may_come(p, 0);
     if (!p->cleaning)
         r->room_vain = 0;
-    if (p->cleaning && p->opts.room_comes && p->opts.room_comes(p->opts.ctx)) {
+    if (p->cleaning && fh_pager_room_comes(p) > 0) {
         p->again = true;
         return;
     }

@@ -94,7 +94,7 @@ static int stage_claim(struct fh_stage *s)
         return 0;
     int rc = fh_pager_claim(p, s->unclaimed);
     if (rc != 0)
-        return rc == -ENOSPC ? fh_pager_wait_for_room(p, &s->call) : rc;
+        return rc == -ENOSPC ? fh_pager_wait_for_room(p, &s->call, s->unclaimed) : rc;
     s->claimed = s->unclaimed;
     s->unclaimed = 0;
     return 0;
@@ -196,7 +196,7 @@ static int stage_begin(struct fh_zone *z, struct fh_stage *s, uint32_t tenant, u
     fh_call_init(&s->call, stage_window_step);
     s->unclaimed = 0;
     rc = fh_pager_claim(&z->pager, s->claimed);
-    if (rc == -ENOSPC && fh_pager_room_may_come(&z->pager)) {
+    if (rc == -ENOSPC && fh_pager_room_may_come(&z->pager, s->claimed)) {
         s->unclaimed = s->claimed;
         s->claimed = 0;
         rc = 0;

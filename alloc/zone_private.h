@@ -150,8 +150,8 @@ void fh_zone_follow(struct fh_zone *, struct fh_readahead_advice *);
 FH_CHECKED int fh_zone_moves_init(struct fh_zone *);
 void fh_zone_moves_fini(struct fh_zone *);
 void fh_zone_moves_turn(struct fh_zone *, bool *more);
-/* For the pager: room may come without anybody freeing anything. */
-bool fh_zone_moves_make_room(void *ctx);
+/* For the pager: pages that may be given back without anybody freeing anything. */
+uint64_t fh_zone_moves_make_room(void *ctx);
 /* The address in the object's handle. */
 struct fh_addr fh_zone_home(const struct fh_zone *, const struct fh_object *);
 /* The object that left the place which its handle says; false: there is none. */

@@ -214,11 +214,14 @@ Test(compact, who_would_be_refused_gets_the_last_hole)
     make(SIZE, OBJECTS, 3);
     (void)turns(FH_COMPACT_SHORT);
     uint64_t moves = stats().moves, used = slabs().used;
-    cr_assert(fh_compact_has_work(&compact, FH_COMPACT_REFUSE));
+    cr_assert_gt(fh_compact_pages(&compact, FH_COMPACT_REFUSE), 0);
+    uint64_t excess = fh_compact_pages(&compact, FH_COMPACT_REFUSE),
+             before = slabs().slabs - slabs().empty;
     (void)turns(FH_COMPACT_REFUSE);
     cr_assert_gt(stats().moves, moves);
     cr_assert_eq(slabs().slabs - slabs().empty, (used + 38) / 39);
-    cr_assert_not(fh_compact_has_work(&compact, FH_COMPACT_REFUSE));
+    cr_assert_eq(before - (used + 38) / 39, excess, "a page each");
+    cr_assert_eq(fh_compact_pages(&compact, FH_COMPACT_REFUSE), 0);
     expect_all_there();
 }
 
@@ -229,7 +232,7 @@ Test(compact, what_is_in_swap_is_neither_moved_nor_a_target)
     (void)turns(FH_COMPACT_REFUSE);
     cr_assert_eq(stats().moves, 0);
     cr_assert_eq(stats().sweeps, 1);
-    cr_assert_not(fh_compact_has_work(&compact, FH_COMPACT_REFUSE), "it was in vain");
+    cr_assert_eq(fh_compact_pages(&compact, FH_COMPACT_REFUSE), 0, "it was in vain");
     cr_assert_not(turn_after(1000, FH_COMPACT_REFUSE));
     cr_assert_eq(stats().sweeps, 1, "nothing changed");
 
@@ -267,7 +270,7 @@ Test(compact, after_a_sweep_in_vain_it_rests)
     (void)turns(FH_COMPACT_SHORT);
     frames_per_page = 1;
     cr_assert_not(turn_after(0, FH_COMPACT_SHORT));
-    cr_assert(fh_compact_has_work(&compact, FH_COMPACT_REFUSE), "more is wanted");
+    cr_assert_gt(fh_compact_pages(&compact, FH_COMPACT_REFUSE), 0, "more is wanted");
     cr_assert_eq(fh_heap_alloc(&heap, 0, SIZE, 0, &block), 0);
     cr_assert_not(turn_after(99, FH_COMPACT_SHORT));
     cr_assert(turn_after(1, FH_COMPACT_SHORT));
@@ -294,7 +297,7 @@ Test(compact, many_caches_are_taken_to_be_sparse)
 
     for (uint32_t tenant = 0; tenant < 1100; tenant++)
         cr_assert_eq(fh_heap_alloc(&heap, tenant, SIZE, 0, &block), 0);
-    cr_assert(fh_compact_has_work(&compact, FH_COMPACT_SHORT));
+    cr_assert_eq(fh_compact_pages(&compact, FH_COMPACT_SHORT), FH_COMPACT_PAGES_MAX);
     cr_assert(turn_after(0, FH_COMPACT_SHORT), "more slabs than one look at a time");
     (void)turns(FH_COMPACT_SHORT);
     cr_assert_eq(stats().sweeps, 1);

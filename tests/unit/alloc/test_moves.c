@@ -432,3 +432,22 @@ Test(moves, check_sees_a_handle_that_leads_elsewhere)
     rig.zone.moved.count--;
     drop_all();
 }
+
+Test(moves, who_asks_for_more_than_sparse_slabs_can_give_is_refused_at_once)
+{
+    static struct fh_stage stage;
+
+    make(SIZE);
+    drop_all_but(10);
+    const struct fh_pager *p = &rig.zone.pager;
+    uint64_t most = 2400 + p->swap.slots.stats.total - 2 * 20 - stats().pager.live;
+    uint64_t coming = fh_compact_pages(&rig.zone.compact, FH_COMPACT_REFUSE);
+    cr_assert_gt(coming, 20);
+    uint64_t size = (most + coming + 1) * FH_PAGE_SIZE;
+    cr_assert_eq(fh_stage_open(&rig.zone, &stage, ZONE_TENANT, size, 0), -ENOSPC);
+    size -= FH_PAGE_SIZE;
+    cr_assert_eq(fh_stage_open(&rig.zone, &stage, ZONE_TENANT, size, 0), 0, "it may wait for it");
+    cr_assert_eq(stage.claimed, 0);
+    fh_stage_abort(&stage);
+    drop_all();
+}
