@@ -18,8 +18,8 @@
  * A move happens in one step between requests. What is in memory is copied, nothing is read in and
  * nobody waits: if a page is not there, or no frame for a copy, or an entry, the object stays. Who
  * reads the old bytes holds their frames; who was parked looks its object up again. Commits know
- * objects by id, so those they have do not move; nor does what is pinned. What was never written is not copied: a move of it
- * touches no page.
+ * objects by id, so those they have do not move; nor does what is pinned. What was never written is
+ * not copied: a move of it touches no page.
  */
 #include <errno.h>
 #include <inttypes.h>

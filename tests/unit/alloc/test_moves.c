@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "tests/support/zone_rig.h"
+#include "tests/support/advise_rig.h"
 
 enum { COUNT = 1600, SIZE = 100 };
 
@@ -449,5 +449,27 @@ Test(moves, who_asks_for_more_than_sparse_slabs_can_give_is_refused_at_once)
     cr_assert_eq(fh_stage_open(&rig.zone, &stage, ZONE_TENANT, size, 0), 0, "it may wait for it");
     cr_assert_eq(stage.claimed, 0);
     fh_stage_abort(&stage);
+    drop_all();
+}
+
+Test(moves, what_is_pinned_stays_until_it_is_not)
+{
+    const uint32_t i = 0; /* alone in its slab */
+
+    make(SIZE);
+    drop_all_but(10);
+    for (uint32_t k = 10; k < 40; k += 10)
+        drop(k);
+    cr_assert_eq(zone_advise(&rig, &views[i], FH_ADVICE_PIN, 0, SIZE), 0);
+    rest();
+    cr_assert_gt(stats().compact.moves, 0);
+    cr_assert_gt(stats().compact.refused, 0);
+    cr_assert_not(was_moved(&views[i]));
+    cr_assert_eq(zone_advise(&rig, &views[i], FH_ADVICE_UNPIN, 0, SIZE), 0);
+    for (uint32_t k = COUNT / 2; k < COUNT; k++)
+        drop(k);
+    rest();
+    cr_assert(was_moved(&views[i]));
+    expect_all();
     drop_all();
 }
