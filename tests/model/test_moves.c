@@ -220,6 +220,28 @@ static void publish(struct walk *w, uint32_t i)
     object_is(o, &v);
 }
 
+/* Another object gets the name, and this one is gone. */
+static void replace(struct walk *w, uint32_t i)
+{
+    struct object *o = &w->objects[i];
+    struct fh_object_view v;
+    char name[16];
+
+    if (!o->live || !o->named || o->busy || o->gone_ms > 0)
+        return;
+    (void)name_of_object(i, name);
+    some_bytes(w, w->got, o->size);
+    o->busy = true;
+    int rc = zone_put(&w->rig, name, w->got, o->size, 0, &any_time, &v);
+    o->busy = false;
+    if (is_refused(w, rc))
+        return;
+    cr_assert_eq(fh_zone_find(zone(w), &o->ref, &v), -ESTALE);
+    cr_assert_eq(fh_zone_lookup(zone(w), ZONE_TENANT, name, strlen(name), &v), 0);
+    memcpy(o->bytes, w->got, o->size);
+    object_is(o, &v);
+}
+
 static void verify(struct walk *w, uint32_t i)
 {
     struct object *o = &w->objects[i];
@@ -293,6 +315,8 @@ static void step(struct walk *w, bool grows)
         resize(w, i);
     else if (dice < 86)
         publish(w, i);
+    else if (dice < 88)
+        replace(w, i);
     else if (dice < 94)
         verify(w, i);
     else
