@@ -65,6 +65,8 @@
       "from SIGTERM to the end, whatever is still running")                                        \
     X(output_limit, "output-limit", SIZE, "4MiB", 65536, UINT64_C(1) << 30, "",                    \
       "output queued per connection above which its input is not read")                            \
+    X(output_total, "output-total", SIZE, "64MiB", 1 << 20, UINT64_C(1) << 40, "",                 \
+      "memory of all queued output above which a connection may queue 64 KiB only")                \
     X(max_body, "max-body", SIZE, "64MiB", 65536, 64 << 20, "", "largest body of one frame")       \
     X(tls_cert, "tls-cert", TEXT, "", 0, 0, "", "PEM file of the certificate chain")               \
     X(tls_key, "tls-key", TEXT, "", 0, 0, "", "PEM file of its key")                               \

@@ -11,7 +11,8 @@
  * which cost them less.
  *
  * It is not read while it waits for frames, owes its peer too much, or has been told STALE too
- * often. Deadlines are absolute, and time in which we did not read does not count against the peer.
+ * often. Deadlines are absolute, and time in which we did not read does not count against the peer:
+ * not while it was paused, and not while this thread did not run, be it stopped, starved or stuck.
  *
  * Invariants
  *   [I3] reading and writing tell which events are pending
@@ -34,6 +35,7 @@ int fh_conns_init(struct fh_conns *s)
     fh_list_init(&s->runnable);
     s->count = 0;
     s->shared_until_ms = 0;
+    s->ticked_ms = 0;
     fh_out_pool_init(&s->pool);
     s->scratch = malloc(FH_CONN_SCRATCH_SIZE);
     return s->scratch ? 0 : -ENOMEM;
@@ -448,8 +450,28 @@ static void conn_tick(struct fh_conn *c)
         fh_conn_make_runnable(c); /* what it waited for may be over */
 }
 
+/* So long nobody was looked at: that far all that was noted moves on. */
+static void conn_forgive(struct fh_conn *c, uint64_t ms)
+{
+    c->accepted_ms += ms;
+    c->active_ms += ms;
+    if (c->frame_ms != 0)
+        c->frame_ms += ms;
+    if (c->paused_ms != 0)
+        c->paused_ms += ms;
+    if (c->output_ms != 0)
+        c->output_ms += ms;
+}
+
 void fh_conns_tick(struct fh_conns *s)
 {
+    uint64_t now = s->ops->now_ms;
+    uint64_t stalled = s->ticked_ms != 0 ? now - s->ticked_ms : 0;
+
+    s->ticked_ms = now;
+    if (stalled > FH_CONN_STALL_MS)
+        for (struct fh_list *node = s->all.next; node != &s->all; node = node->next)
+            conn_forgive(FH_CONTAINER_OF(node, struct fh_conn, link), stalled);
     for (struct fh_list *node = s->all.next; node != &s->all; node = node->next)
         conn_tick(FH_CONTAINER_OF(node, struct fh_conn, link));
 }

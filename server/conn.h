@@ -36,6 +36,8 @@ enum {
     FH_CONN_LIGHT_MS = 100,         /* since the last turn of a light one */
     FH_CONN_BODY_STEP = 256 * 1024, /* of a body: gives the frame another frame-timeout */
     FH_CONN_OUTPUT_MS = 30000,      /* output without progress */
+    FH_CONN_STALL_MS = 500,         /* between two ticks: it was us who did not look */
+    FH_CONN_OUTPUT_LEAST = 1 << 16, /* a connection may always queue */
 };
 
 struct fh_conn {
@@ -80,6 +82,7 @@ struct fh_conns {
     struct fh_log *log;
     struct fh_out_pool pool;
     uint64_t shared_until_ms; /* light ones want their turns soon */
+    uint64_t ticked_ms;       /* last tick; 0 = none yet */
     uint8_t *scratch;         /* FH_CONN_SCRATCH_SIZE bytes to receive into */
     /* Gives a connection to another zone. */
     void (*move)(void *ctx, struct fh_conn *, uint32_t zone);

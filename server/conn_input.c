@@ -152,9 +152,11 @@ struct conn_parse {
 bool fh_conn_may_parse(const struct fh_conn *c)
 {
     const struct fh_conns *s = c->conns;
+    bool full = fh_out_pool_used_bytes(&s->pool) > s->config->output_total / s->ops->zones;
+    uint64_t limit = full ? FH_CONN_OUTPUT_LEAST : s->config->output_limit;
 
     return !c->closing && !c->session.incoming && c->session.out.error == 0 &&
-           !fh_session_is_throttled(&c->session, s->ops->now_ms / 1000, s->config->output_limit);
+           !fh_session_is_throttled(&c->session, s->ops->now_ms / 1000, limit);
 }
 
 /* Gives one frame, whose head is whole, to ops. */

@@ -23,6 +23,7 @@ void fh_out_pool_init(struct fh_out_pool *pool)
 {
     fh_list_init(&pool->chunks);
     pool->count = 0;
+    pool->used = 0;
 }
 
 static struct fh_out_chunk *chunk_of(struct fh_list *node)
@@ -58,6 +59,7 @@ static struct fh_out_chunk *chunk_take(struct fh_out_pool *pool)
         return NULL;
     if (node)
         pool->count--;
+    pool->used++;
     fh_list_init(&chunk->segment.link);
     chunk->segment.is_source = false;
     chunk->start = 0;
@@ -68,6 +70,7 @@ static struct fh_out_chunk *chunk_take(struct fh_out_pool *pool)
 static void chunk_give(struct fh_out_pool *pool, struct fh_out_chunk *chunk)
 {
     fh_list_remove(&chunk->segment.link);
+    pool->used--;
     if (pool->count >= FH_OUT_CHUNKS_KEPT) {
         free(chunk);
         return;

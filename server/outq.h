@@ -38,8 +38,9 @@ struct fh_out_chunk {
 };
 
 struct fh_out_pool {
-    struct fh_list chunks;
-    uint32_t count;
+    struct fh_list chunks; /* free ones */
+    uint32_t count;        /* of them */
+    uint32_t used;         /* chunks in queues */
 };
 
 struct fh_out_source {
@@ -77,6 +78,11 @@ struct fh_outq {
 
 void fh_out_pool_init(struct fh_out_pool *);
 void fh_out_pool_fini(struct fh_out_pool *);
+/* Memory of what is queued in all its queues. */
+static inline uint64_t fh_out_pool_used_bytes(const struct fh_out_pool *pool)
+{
+    return (uint64_t)pool->used * sizeof(struct fh_out_chunk);
+}
 
 /* turn_left is without limit at first. */
 void fh_outq_init(struct fh_outq *, struct fh_out_pool *,

@@ -2,6 +2,7 @@
  * others do not notice. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -259,6 +260,42 @@ Test(wire_abuse, silence_in_the_middle_of_a_frame_is_closed_at_its_deadline)
     join();
     wire_client_send_raw(&bad, bytes, size + 10); /* ten bytes of a body of 1 MiB */
     assert_closed_at_once();
+    assert_unharmed();
+}
+
+/* Stopped for longer than any deadline, the server finds all that was due: it was not the peer that
+ * was slow. Should the first half take a second on its way, it was; then it is tried again. */
+Test(wire_abuse, time_in_which_the_server_did_not_run_is_not_held_against_the_peer)
+{
+    enum { HALF = 100000 };
+    static uint8_t body[2 * HALF];
+    Farheap__V1__Put put = FARHEAP__V1__PUT__INIT;
+    fh_request_head head = FARHEAP__V1__REQUEST__INIT;
+    uint8_t bytes[256];
+    int rc = -1;
+
+    put.name = (ProtobufCBinaryData){5, (uint8_t *)(char[]){"whole"}};
+    head.id = 9;
+    head.op_case = FARHEAP__V1__REQUEST__OP_PUT;
+    head.put = &put;
+    size_t size = fh_head_pack_request(&head, sizeof body, bytes, sizeof bytes);
+    for (int i = 0; i < 10 && rc != 0; i++) {
+        join();
+        rc = wire_client_send_raw(&bad, bytes, size);
+        if (rc == 0)
+            rc = wire_client_send_raw(&bad, body, HALF);
+        pause_ms(50);
+        server_process_signal(&f.server, SIGSTOP);
+        pause_ms(1500);
+        server_process_signal(&f.server, SIGCONT);
+        pause_ms(150);
+        if (rc == 0)
+            rc = wire_client_send_raw(&bad, body, HALF);
+        if (rc == 0)
+            rc = wire_client_receive(&bad);
+        wire_client_close(&bad);
+    }
+    cr_assert_eq(rc, 0, "closed after a stop of the server");
     assert_unharmed();
 }
 
