@@ -7,7 +7,8 @@
 # A Criterion program passes if its exit code is 0, it ran exactly the tests it lists, each said "ok", each
 # skipped one stands in tests/skips.txt, and no sanitizer wrote a line, neither to its log nor to the output.
 # A script, or a plain program of BUILD/race, passes if its exit code is 0 under the same condition. Logs stay in BUILD/gate/PROGRAM/.
-# (Criterion's runner leaks a timer, and so fails here, when one test's .timeout is longer than its neighbours'.)
+# Criterion's runner loses a timer of 48 bytes when a test is to end before one that was started earlier, by its
+# .timeout or because the clock was set back. That leak alone, which no test's code has part in, is overlooked.
 # The last line is "N passed, N failed, N skipped".
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -23,11 +24,30 @@ names_listed() {
 
 names_run() { sed -nE 's/^(not )?ok - ([^ ]+).*/\2/p' "$1" | sort -u; }
 
+# True when this log is nothing but leaks that libcriterion itself allocated: two frames each, the allocator's and its.
+is_runners_leak() {
+    awk '/ERROR: / { if (!/LeakSanitizer: detected memory leaks/) other = 1 }
+        /leak of [0-9]+ byte/ { leaks++ }
+        /^ *#[0-9]+ / { frames++; if (/^ *#0 /) ok++; else if (/^ *#1 .*libcriterion\.so/) ok++ }
+        END { exit other || leaks == 0 || ok != frames || frames != 2 * leaks }' "$1"
+}
+
+overlook_runners_leaks() { # FOLDER: true when there was one and nothing else
+    local log found=''
+    for log in "$1"/asan.*; do
+        [[ -s $log ]] || continue
+        is_runners_leak "$log" || return 1
+        found=yes
+    done
+    [[ -n $found ]] && rm -f "$1"/asan.*
+}
+
 run_criterion() { # PROGRAM FOLDER: sets passed failed skipped
     local program=$1 folder=$2 name
     (timeout -k 5 "$seconds_max" "$program" --jobs 2 --tap="$folder/tap" || exit $?) >"$folder/out" 2>&1
     code=$?
     touch "$folder/tap"
+    [[ $code != 134 ]] || ! overlook_runners_leaks "$folder" || code=0 # 134: it ends so after the last test
     [[ $code = 0 ]] || reason "exit code $code"
     passed=$(grep '^ok - ' "$folder/tap" | grep -vc '# SKIP')
     failed=$(grep -c '^not ok - ' "$folder/tap")
