@@ -367,7 +367,8 @@ static inline int take_opening(struct fast_in *in, uint64_t *id, uint32_t *secon
     if (in->at[0] < 0x80 || in->at[1] >= 0x80 || (tag & 7) != WIRE_BYTES)
         return -1;
     in->at += 2;
-    if (!take_length(in, &size) || in->at + size != in->end || tag >> 3 >= FAST_NUMBERS)
+    if (!take_length(in, &size) || in->at + size != in->end || tag >> 3 == 0 ||
+        tag >> 3 >= FAST_NUMBERS)
         return -1;
     return (int)(tag >> 3);
 }
