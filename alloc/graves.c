@@ -12,6 +12,11 @@
  * its ring until its own entries are dropped. A request that would be refused for lack of room has
  * the graves emptied first, slice by slice, until it fits: what is free is never called full.
  *
+ * Pages of an object that lives on, which was zeroed or made shorter, go the same way: the leaves of
+ * the page table that have their entries are hung in at a block of their own, which is a view whose
+ * entries are no copies. So the object's pages are NOTHING in one step, whatever there is of them, and
+ * the records of their frames, which still name the object's pages, lead to them by the ring.
+ *
  * Pages of a file, and views of them, are no matter of turns: they go at once (pager_files.c).
  *
  * Invariants
@@ -202,6 +207,28 @@ void fh_graves_take_view(struct fh_graves *g, struct fh_view *view)
         graves_begin(g, &grave);
 }
 
+bool fh_graves_take_pages(struct fh_graves *g, struct fh_page first, uint64_t pages)
+{
+    struct fh_pager *p = g->pager;
+    struct fh_heap_block block;
+    struct fh_view view;
+
+    if (p->rings.count >= FH_RINGS_VIEWS_MAX || fh_backing_find(&p->backing, first) ||
+        fh_heap_alloc_pages(g->heap, pages, 0, &block) != 0)
+        return false;
+    struct fh_page base = fh_page_of_addr(block.addr);
+    if (base.v % FH_LEAF_PAGES != 0 || fh_pagetable_shift(&p->table, first, base, pages) != 0) {
+        heap_give(g, block.addr);
+        return false;
+    }
+    fh_rings_add(&p->rings, &view, first, base, pages);
+    view.shifted = true;
+    p->pins_left = p->pins_left || p->pins.count > 0;
+    p->swept_to = 0;
+    fh_graves_take_view(g, &view);
+    return true;
+}
+
 static bool graves_dig(struct fh_graves *g, uint32_t *budget)
 {
     struct fh_list *link;
@@ -233,6 +260,14 @@ bool fh_graves_hurry(struct fh_graves *g)
         return false;
     (void)graves_dig(g, &budget);
     return true;
+}
+
+void fh_graves_finish(struct fh_graves *g, struct fh_page first, uint64_t pages)
+{
+    bool more = true;
+
+    while (more && fh_rings_shifted(&g->pager->rings, first, pages))
+        more = fh_graves_hurry(g);
 }
 
 /* --- looking inside --- */

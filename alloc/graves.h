@@ -55,6 +55,15 @@ void fh_graves_take(struct fh_graves *, struct fh_addr, uint64_t room_bytes);
 /* Ends a view whose pages are a block of their own; the struct is the caller's again. */
 void fh_graves_take_view(struct fh_graves *, struct fh_view *);
 
+/*
+ * Whole leaves of pages of an object that lives on: they are NOTHING at once, and what they had is
+ * dropped like a view. False: that cannot be done, nothing was; they are to be dropped where they
+ * are. Not for pages of files.
+ */
+bool fh_graves_take_pages(struct fh_graves *, struct fh_page first, uint64_t pages);
+/* Empties the graves until none has pages of this range of an object that lives on. */
+void fh_graves_finish(struct fh_graves *, struct fh_page first, uint64_t pages);
+
 /* A slice; true when another would find work. To be called once per turn, before any taking. */
 bool fh_graves_turn(struct fh_graves *);
 /* A slice out of turn, for a request that would be refused: true when it found work. */

@@ -118,7 +118,7 @@ static int mutate_zero(struct fh_mutation *m, const struct fh_object *o)
         return 0;
     if ((rc = mutation_prepare(m, span_of(FH_SPAN_ZERO, o, m->offset, end))) != 0)
         return rc;
-    fh_pager_zero(&m->zone->pager, fh_object_addr(o, m->offset), m->size);
+    fh_zone_zero(m->zone, fh_object_addr(o, m->offset), m->size);
     return 0;
 }
 

@@ -20,7 +20,7 @@
  *
  * Invariants
  *   [I1] refs of a frame == entries that name it + operations on it + holds of it
- *   [I2] the page in a frame's record has an entry that names the frame; none: no entry does
+ *   [I2] in the ring of the page in a frame's record an entry names the frame; none: no entry does
  *   [I3] a mapped frame without a file is dirty if and only if its entries carry no slot; one of a
  *        file never has a slot
  *   [I4] a mapped frame that is not busy is in exactly one queue; no other frame is in any
@@ -203,8 +203,17 @@ void fh_pager_unmap_frame(struct fh_pager *p, struct fh_frame frame)
     r->page = FH_PAGE_NONE;
 }
 
-/* An entry stopped naming the frame: if the record named its page, it must name another, or none.
- */
+/* The record's page has an entry that names the frame, and does not leave. */
+static bool frame_keeps_page(const struct fh_pager *p, struct fh_frame frame,
+                             struct fh_page leaving)
+{
+    struct fh_page page = {fh_frames_record(&p->frames, frame)->page};
+
+    return page.v == FH_PAGE_NONE ||
+           (page.v != leaving.v && entry_names(fh_pagetable_get(&p->table, page), frame));
+}
+
+/* An entry stopped naming the frame: the record must name another page, or none. */
 static void pager_unname(struct fh_pager *p, struct fh_page page, struct fh_entry was)
 {
     struct fh_frame frame = fh_entry_frame(was);
@@ -212,7 +221,7 @@ static void pager_unname(struct fh_pager *p, struct fh_page page, struct fh_entr
 
     if (r->file && fh_backing_find(&p->backing, page))
         fh_pager_unfile(p, frame);
-    if (r->page == page.v) {
+    if (!frame_keeps_page(p, frame, page)) {
         struct fh_names_walk walk = {0};
         if (r->refs > 1 && fh_pager_next_name(p, frame, &walk))
             r->page = walk.page.v & FH_PAGE_NONE;
@@ -420,18 +429,22 @@ void fh_pager_unretain(struct fh_pager *p, struct fh_frame frame)
 
 struct fh_slot fh_pager_slot_of(const struct fh_pager *p, struct fh_frame frame)
 {
-    struct fh_page page = {fh_frames_record(&p->frames, frame)->page};
-    return fh_entry_slot(fh_pagetable_get(&p->table, page));
+    struct fh_names_walk walk = {0};
+    bool named = fh_pager_next_name(p, frame, &walk);
+
+    FH_ASSERT(named);
+    return fh_entry_slot(walk.entry);
 }
 
 void fh_pager_forget(struct fh_pager *p, struct fh_frame frame)
 {
-    uint32_t left = fh_pager_names(p, frame);
-
-    while (left-- > 0) {
-        struct fh_page page = {fh_frames_record(&p->frames, frame)->page};
-        fh_pager_drop(p, page);
-        if (fh_pager_file_of(p, page, NULL)) /* of a view of a file: NOTHING is something else */
-            fh_pagetable_set(&p->table, page, fh_entry_make(FH_PAGE_ZERO, 0, no_slot));
+    for (uint32_t left = fh_pager_names(p, frame); left > 0; left--) {
+        struct fh_names_walk walk = {0};
+        bool named = fh_pager_next_name(p, frame, &walk);
+        FH_ASSERT(named);
+        fh_pager_drop(p, walk.page);
+        if (fh_pager_file_of(p, walk.page,
+                             NULL)) /* of a view of a file: NOTHING is something else */
+            fh_pagetable_set(&p->table, walk.page, fh_entry_make(FH_PAGE_ZERO, 0, no_slot));
     }
 }

@@ -86,11 +86,13 @@ static void count_holds(struct recount *c)
 static void check_mapped_frame(struct recount *c, uint32_t i)
 {
     const struct fh_frame_record *r = &c->p->frames.records[i];
-    struct fh_entry e = fh_pagetable_get(&c->p->table, (struct fh_page){r->page});
+    struct fh_names_walk walk = {0};
+    bool named = fh_pager_next_name(c->p, (struct fh_frame){i}, &walk);
+    struct fh_entry e = named ? walk.entry : (struct fh_entry){0};
     bool filling = fh_entry_state(e) == FH_PAGE_READING;
 
     if ((fh_entry_state(e) != FH_PAGE_FRAME && !filling) || fh_entry_frame(e).v != i) {
-        fh_report(&c->report, "[I2] frame %u: page %" PRIx64 " does not name it", i,
+        fh_report(&c->report, "[I2] frame %u: page %" PRIx64 " does not lead to it", i,
                   (uint64_t)r->page);
         return;
     }
@@ -134,7 +136,7 @@ static void check_aside(struct recount *c, uint32_t i) /* [I8] */
         fh_report(&c->report, "[I8] frame %u: aside, but not pinned", i);
     if (!aside && frame_is_settled(c->p, frame))
         fh_report(&c->report, "[I8] frame %u: pinned, but in queue %u", i, (unsigned)r->queue);
-    if (aside && fh_entry_slot(fh_pagetable_get(&c->p->table, (struct fh_page){r->page})).v != 0)
+    if (aside && fh_pager_slot_of(c->p, frame).v != 0)
         fh_report(&c->report, "[I8] frame %u: pinned, with a slot", i);
 }
 

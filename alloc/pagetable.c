@@ -154,6 +154,106 @@ int fh_pagetable_touch_like(struct fh_pagetable *t, struct fh_page from, struct 
     return 0;
 }
 
+/* Pages from here on that lie in one arena at both places. */
+static uint64_t shift_piece(struct fh_page from, struct fh_page to, struct fh_page end)
+{
+    uint64_t piece = fh_min_u64(end.v - from.v, table_end(from).v - from.v);
+    return fh_min_u64(piece, table_end(to).v - to.v);
+}
+
+static void table_give_if_empty(struct fh_pagetable *t, struct fh_table *table)
+{
+    if (table->count > 0 || !table->leaves)
+        return;
+    fh_mem_give(t->mem, (void *)table->leaves, POINTERS_SIZE);
+    table->leaves = NULL;
+}
+
+static void shift_leaves(const struct fh_pagetable *t, struct fh_page from, struct fh_page to,
+                         uint64_t count)
+{
+    struct fh_table *source = table_of(t, from), *target = table_of(t, to);
+
+    for (uint64_t i = 0; i < count; i += FH_LEAF_PAGES) {
+        struct fh_leaf *leaf = source->leaves[leaf_index(fh_page_add(from, i))];
+        if (!leaf)
+            continue;
+        struct fh_leaf **place = &target->leaves[leaf_index(fh_page_add(to, i))];
+        FH_ASSERT(leaf->pins == 0);
+        FH_ASSERT(!*place || (*place)->used == 0);
+        target->count += !*place;
+        fh_mem_give(t->mem, *place, sizeof(**place)); /* one that was touched for nothing */
+        *place = leaf;
+        target->used += leaf->used;
+        source->leaves[leaf_index(fh_page_add(from, i))] = NULL;
+        source->count--;
+        source->used -= leaf->used;
+    }
+}
+
+/* Makes the pointers that the shift will need. */
+static int shift_touch(struct fh_pagetable *t, struct fh_page from, struct fh_page to,
+                       struct fh_page end)
+{
+    for (uint64_t piece; from.v < end.v;
+         from = fh_page_add(from, piece), to = fh_page_add(to, piece)) {
+        struct fh_table *target = table_of(t, to);
+        piece = shift_piece(from, to, end);
+        if (!table_of(t, from)->leaves || target->leaves || piece == FH_ARENA_PAGES)
+            continue;
+        target->leaves = fh_mem_take(t->mem, POINTERS_SIZE);
+        if (!target->leaves)
+            return -ENOMEM;
+        t->tables_end = fh_max_u64(t->tables_end, (to.v >> FH_ARENA_PAGE_SHIFT) + 1);
+    }
+    return 0;
+}
+
+/* Moves the leaves; the pointers of what is left empty stay. */
+static void shift_do(struct fh_pagetable *t, struct fh_page from, struct fh_page to,
+                     struct fh_page end)
+{
+    for (uint64_t piece; from.v < end.v;
+         from = fh_page_add(from, piece), to = fh_page_add(to, piece)) {
+        struct fh_table *source = table_of(t, from), *target = table_of(t, to);
+        piece = shift_piece(from, to, end);
+        if (source->leaves && piece == FH_ARENA_PAGES && !target->leaves) {
+            *target = *source;
+            *source = (struct fh_table){0};
+            t->tables_end = fh_max_u64(t->tables_end, (to.v >> FH_ARENA_PAGE_SHIFT) + 1);
+        } else if (source->leaves) {
+            shift_leaves(t, from, to, piece);
+        }
+    }
+}
+
+/* Gives back the pointers that lead to no leaf. */
+static void shift_trim(struct fh_pagetable *t, struct fh_page from, struct fh_page to,
+                       struct fh_page end)
+{
+    for (uint64_t piece; from.v < end.v;
+         from = fh_page_add(from, piece), to = fh_page_add(to, piece)) {
+        piece = shift_piece(from, to, end);
+        table_give_if_empty(t, table_of(t, from));
+        table_give_if_empty(t, table_of(t, to));
+    }
+}
+
+int fh_pagetable_shift(struct fh_pagetable *t, struct fh_page from, struct fh_page to,
+                       uint64_t count)
+{
+    struct fh_page end = fh_page_add(from, count);
+    int rc = shift_touch(t, from, to, end);
+
+    FH_ASSERT(from.v % FH_LEAF_PAGES == 0);
+    FH_ASSERT(to.v % FH_LEAF_PAGES == 0);
+    FH_ASSERT(count % FH_LEAF_PAGES == 0);
+    if (rc == 0)
+        shift_do(t, from, to, end);
+    shift_trim(t, from, to, end);
+    return rc;
+}
+
 void fh_pagetable_trim(struct fh_pagetable *t, struct fh_page first, uint64_t count)
 {
     struct fh_page end = fh_page_add(first, count);

@@ -106,6 +106,13 @@ FH_CHECKED int fh_pagetable_touch_like(struct fh_pagetable *, struct fh_page fro
 /* As touch, and the leaves stay until unpin: for a range that is filled in later turns. */
 FH_CHECKED int fh_pagetable_pin(struct fh_pagetable *, struct fh_page first, uint64_t count);
 void fh_pagetable_unpin(struct fh_pagetable *, struct fh_page first, uint64_t count);
+/*
+ * The entries of `count` pages at `from` come to lie at `to`, where all is NOTHING; whole leaves
+ * at both, none of them pinned. Costs a look at each leaf, or at an arena where whole ones fit on
+ * each other, and no look at an entry.
+ */
+FH_CHECKED int fh_pagetable_shift(struct fh_pagetable *, struct fh_page from, struct fh_page to,
+                                  uint64_t count);
 /* Gives back the leaves of the range that are empty and not pinned; neighbours in them see no
  * difference. */
 void fh_pagetable_trim(struct fh_pagetable *, struct fh_page first, uint64_t count);

@@ -26,7 +26,7 @@ static int resize_in_place(struct fh_mutation *m, const struct fh_object *o)
             .kind = FH_SPAN_ZERO, .start = fh_object_addr(o, m->size), .size = size - m->size};
         if ((rc = fh_pager_prepare(&z->pager, &m->call, &m->hold, cut)) != 0)
             return rc;
-        fh_pager_zero(&z->pager, cut.start, cut.size);
+        fh_zone_zero(z, cut.start, cut.size);
     }
     if (m->size < size)
         fh_zone_unpin(z, fh_object_addr(o, m->size), size - m->size);
@@ -68,6 +68,7 @@ static int resize_by_entries(struct fh_mutation *m, struct fh_object *o,
     struct fh_heap_block block;
     int rc;
 
+    fh_graves_finish(&z->graves, fh_page_of_addr(old->addr), pages);
     if ((rc = fh_heap_alloc(&z->heap, m->ref.tenant, m->size, (uint32_t)o->id, &block)) != 0)
         return rc;
     if ((rc = fh_pagetable_touch_like(&z->pager.table, fh_page_of_addr(old->addr),

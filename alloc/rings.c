@@ -79,6 +79,14 @@ bool fh_rings_mirror(const struct fh_rings *r, struct fh_page first, uint64_t pa
     return false;
 }
 
+bool fh_rings_shifted(const struct fh_rings *r, struct fh_page first, uint64_t pages)
+{
+    for (const struct fh_list *l = r->views.next; l != &r->views; l = l->next)
+        if (view_of(l)->shifted && range_has(first, pages, view_of(l)->origin))
+            return true;
+    return false;
+}
+
 void fh_rings_orphan(struct fh_rings *r, struct fh_page first, uint64_t pages)
 {
     for (struct fh_list *l = r->views.next; l != &r->views; l = l->next) {

@@ -25,6 +25,7 @@ struct fh_view {
     struct fh_page origin; /* the page it mirrors */
     uint64_t pages;
     bool orphaned; /* the origin's block waits to be given back */
+    bool shifted;  /* its entries are no copies: the origin's were moved here, to be dropped */
 };
 
 struct fh_rings {
@@ -44,6 +45,9 @@ void fh_rings_relink(struct fh_rings *, struct fh_view *from, struct fh_view *to
 void fh_rings_moved(struct fh_rings *, struct fh_page from, struct fh_page to, uint64_t pages);
 /* Whether any view mirrors pages of this range. */
 bool fh_rings_mirror(const struct fh_rings *, struct fh_page first, uint64_t pages);
+
+/* Whether one of them is shifted. */
+bool fh_rings_shifted(const struct fh_rings *, struct fh_page first, uint64_t pages);
 
 /* The object of these pages is gone: the last view of it gives the block back. */
 void fh_rings_orphan(struct fh_rings *, struct fh_page first, uint64_t pages);

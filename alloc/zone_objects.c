@@ -220,6 +220,22 @@ void fh_zone_give_block(struct fh_zone *z, struct fh_addr addr, uint64_t room_by
         fh_graves_take(&z->graves, addr, room_bytes);
 }
 
+void fh_zone_zero(struct fh_zone *z, struct fh_addr start, uint64_t size)
+{
+    enum { LEAF = FH_LEAF_PAGES << FH_PAGE_SHIFT };
+    struct fh_addr end = {start.v + size};
+    struct fh_addr from = {fh_align_up(start.v, LEAF)}, to = {end.v & ~(uint64_t)(LEAF - 1)};
+    uint64_t pages = to.v > from.v ? (to.v - from.v) >> FH_PAGE_SHIFT : 0;
+
+    if (pages <= z->graves.slice ||
+        !fh_graves_take_pages(&z->graves, fh_page_of_addr(from), pages)) {
+        fh_pager_zero(&z->pager, start, size);
+        return;
+    }
+    fh_pager_zero(&z->pager, start, from.v - start.v);
+    fh_pager_zero(&z->pager, to, end.v - to.v);
+}
+
 static void zone_drop_small(struct fh_zone *z, const struct fh_object *o)
 {
     FH_ASSERT(fh_zone_red_zone_is_clean(z, o)); /* [P1] */

@@ -29,6 +29,9 @@ FH_CHECKED int fh_zone_hand_out(struct fh_zone *, const struct fh_object *, uint
 struct fh_object fh_zone_make_small(struct fh_zone *, const struct fh_heap_block *, uint64_t size);
 /* A record and key for an object of pages whose block comes later, or never. */
 FH_CHECKED int fh_zone_take_record(struct fh_zone *, uint32_t tenant, struct fh_object *out);
+/* Bytes of an object become zeros, after a prepare of a ZERO span; what many pages had is dropped in
+ * later turns. */
+void fh_zone_zero(struct fh_zone *, struct fh_addr start, uint64_t size);
 /* The object is gone: name, pages, block, record. */
 void fh_zone_drop(struct fh_zone *, const struct fh_object *);
 /* The same of one whose name leads to another by now. */

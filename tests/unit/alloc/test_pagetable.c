@@ -305,3 +305,82 @@ Test(pagetable, touching_beyond_the_space_is_a_programmer_error, .signal = SIGAB
 {
     touch(last_page.v, 2);
 }
+
+/* --- whole leaves that lie elsewhere --- */
+
+enum { SHIFT_LEAF = FH_LEAF_PAGES, SHIFT_ARENA = FH_ARENA_PAGES };
+
+static int shift(uint64_t from, uint64_t to, uint64_t count)
+{
+    int rc = fh_pagetable_shift(&table, (struct fh_page){from}, (struct fh_page){to}, count);
+
+    cr_assert(fh_pagetable_check(&table, stderr));
+    return rc;
+}
+
+static struct fh_entry get(uint64_t page)
+{
+    return fh_pagetable_get(&table, (struct fh_page){page});
+}
+
+Test(pagetable, shifted_entries_lie_at_the_other_place_and_others_stay)
+{
+    touch(0, 10 * SHIFT_LEAF);
+    for (uint64_t i = 0; i < 10 * SHIFT_LEAF; i += 3)
+        set(i, FH_PAGE_FRAME, (uint32_t)i + 1, 0);
+    uint64_t frames = table.counts[FH_PAGE_FRAME];
+    cr_assert_eq(shift(2 * SHIFT_LEAF, 7 * SHIFT_ARENA + 5 * SHIFT_LEAF, 4 * SHIFT_LEAF), 0);
+    cr_assert_eq(table.counts[FH_PAGE_FRAME], frames);
+    for (uint64_t i = 0; i < 10 * SHIFT_LEAF; i++) {
+        bool moved = i >= 2 * SHIFT_LEAF && i < 6 * SHIFT_LEAF;
+        uint64_t at = moved ? 7 * SHIFT_ARENA + 3 * SHIFT_LEAF + i : i;
+        cr_assert_eq(get(at).v != 0, i % 3 == 0);
+        if (moved)
+            cr_assert_eq(get(i).v, 0);
+        if (i % 3 == 0)
+            cr_assert_eq(fh_entry_frame(get(at)).v, i + 1);
+    }
+    cr_assert_eq(shift(0, 3 * SHIFT_ARENA, SHIFT_ARENA), 0);
+    cr_assert_eq(fh_entry_frame(get(3 * SHIFT_ARENA + 9)).v, 10);
+}
+
+Test(pagetable, whole_arenas_and_parts_of_others_are_shifted)
+{
+    static const uint64_t pages[] = {SHIFT_ARENA - 1, SHIFT_ARENA, 2 * SHIFT_ARENA - 1,
+                                     4 * SHIFT_ARENA + 200};
+
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        touch(pages[i], 1);
+        set(pages[i], FH_PAGE_SLOT, 5, (uint32_t)i + 1);
+    }
+    uint64_t first = SHIFT_ARENA - SHIFT_LEAF, count = 3 * SHIFT_ARENA + 3 * SHIFT_LEAF;
+    cr_assert_eq(shift(first, 100 * SHIFT_ARENA, count), 0, "not at the same place of an arena");
+    for (size_t i = 0; i < 4; i++) {
+        cr_assert_eq(get(pages[i]).v != 0, i == 3);
+        if (i < 3)
+            cr_assert_eq(fh_entry_slot(get(pages[i] - first + 100 * SHIFT_ARENA)).v, i + 1);
+    }
+    cr_assert_eq(shift(100 * SHIFT_ARENA, 201 * SHIFT_ARENA - SHIFT_LEAF, count), 0, "and back");
+    cr_assert_eq(fh_entry_slot(get(pages[1] - first + 201 * SHIFT_ARENA - SHIFT_LEAF)).v, 2);
+    cr_assert_eq(shift(200 * SHIFT_ARENA, 300 * SHIFT_ARENA, 4 * SHIFT_ARENA), 0);
+    cr_assert_eq(fh_entry_slot(get(pages[2] - first + 301 * SHIFT_ARENA - SHIFT_LEAF)).v, 3);
+}
+
+Test(pagetable, a_shift_without_memory_changes_nothing)
+{
+    touch(SHIFT_LEAF, SHIFT_LEAF);
+    touch(SHIFT_ARENA + SHIFT_LEAF, SHIFT_LEAF);
+    set(SHIFT_LEAF + 3, FH_PAGE_FRAME, 1, 0);
+    set(SHIFT_ARENA + SHIFT_LEAF + 3, FH_PAGE_FRAME, 2, 0);
+    for (uint64_t n = 1; n <= 2; n++) {
+        uint64_t used = mem.used_bytes;
+        mem.fail_at = mem.calls + n;
+        cr_assert_eq(shift(SHIFT_LEAF, 9 * SHIFT_ARENA, SHIFT_ARENA + SHIFT_LEAF), -ENOMEM);
+        cr_assert_eq(mem.used_bytes, used);
+        cr_assert_eq(fh_entry_frame(get(SHIFT_LEAF + 3)).v, 1);
+        cr_assert_eq(fh_entry_frame(get(SHIFT_ARENA + SHIFT_LEAF + 3)).v, 2);
+    }
+    mem.fail_at = 0;
+    cr_assert_eq(shift(SHIFT_LEAF, 9 * SHIFT_ARENA, SHIFT_ARENA + SHIFT_LEAF), 0);
+    cr_assert_eq(fh_entry_frame(get(10 * SHIFT_ARENA + 3)).v, 2);
+}
