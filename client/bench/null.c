@@ -28,7 +28,7 @@ enum {
     IN_SIZE = 256 << 10,
     TEXT_SIZE = 256 << 10,
     ANSWER_MAX = 256, /* of a head with its prefix */
-    SMALL = 2048,     /* bodies up to this are copied behind their head */
+    SMALL = 16 << 10, /* bodies up to this are copied behind their head */
     ZEROS = 1 << 20,  /* larger ones are sent from one buffer, this much at once */
     EVENTS = 64,
 };
