@@ -58,11 +58,11 @@ static bool lines_agree(const char *a, const char *b)
            !(x[2] < y[2] || x[2] > y[2]) && fabs(x[3] - y[3]) <= 0.011 + x[3] * 1e-9;
 }
 
-/* The next line that is neither empty nor about when the log began; NULL at the end. */
+/* The next row or line of the foot, not what a virtual machine has to say; NULL at the end. */
 static char *line_next(FILE *f, char *line, size_t room)
 {
     while (fgets(line, (int)room, f) != NULL)
-        if (line[0] != '\n' && strncmp(line, "#[StartTime", 11) != 0)
+        if (strchr(" 0123456789#", line[0]) != NULL && strncmp(line, "#[StartTime", 11) != 0)
             return line;
     return NULL;
 }
@@ -85,8 +85,8 @@ static void compare_with_java(void)
     cr_assert_eq(fh_hdr_write_log_line(&hist, "get", 1.5, log), 0);
     cr_assert_eq(fclose(log), 0);
     snprintf(command, sizeof(command),
-             "env -u JAVA_TOOL_OPTIONS java -Xmx64m -XX:+UseSerialGC -cp " JAR
-             " org.HdrHistogram.HistogramLogProcessor -i %s -tag get 2>&1",
+             "java -Xmx64m -XX:+UseSerialGC -cp " JAR
+             " org.HdrHistogram.HistogramLogProcessor -i %s -tag get 2>/dev/null",
              log_path);
     java = popen(command, "r");
     cr_assert_not_null(java);
