@@ -37,11 +37,11 @@ static int mutation_check_range(const struct fh_mutation *m, const struct fh_obj
 
 /* Zeros are written, not whole pages made NOTHING: the frame of a chunk that leaves would not be there
  * again for what is written next, which was counted to go in place. */
-static void mutation_clear(struct fh_mutation *m, struct fh_addr at, uint64_t size)
+void fh_zone_clear(struct fh_zone *z, struct fh_addr at, uint64_t size)
 {
     while (size > 0) {
         uint64_t part = fh_min_u64(size, FH_PAGE_SIZE - fh_addr_in_page(at));
-        fh_pager_write(&m->zone->pager, at, fh_pager_zero_page(), part);
+        fh_pager_write(&z->pager, at, fh_pager_zero_page(), part);
         at.v += part;
         size -= part;
     }
@@ -64,7 +64,7 @@ static int mutation_open_range(struct fh_mutation *m, const struct fh_object *o,
     if (filled >= m->offset)
         return 0;
     const struct fh_initial *initial = fh_zone_initial(m->zone, o);
-    mutation_clear(m, fh_object_addr(o, filled), end - filled);
+    fh_zone_clear(m->zone, fh_object_addr(o, filled), end - filled);
     if (initial)
         fh_pager_write(&m->zone->pager, fh_object_addr(o, filled), initial->bytes + filled,
                        m->offset - filled);

@@ -246,10 +246,12 @@ const uint8_t *fh_pager_zero_page(void);
 
 /* Bytes of the space, [start, start + size), that a mutation is about to cover. */
 enum fh_span_kind {
-    FH_SPAN_COPY, /* bytes are copied in: every page needs a frame of its own */
-    FH_SPAN_ZERO, /* zeros: whole pages become NOTHING, only the edges need frames */
-    FH_SPAN_READ, /* nothing is covered: all bytes are to be looked at, with peek */
-    FH_SPAN_MOVE, /* whole pages get other entries, only the edges need frames */
+    FH_SPAN_COPY,  /* bytes are copied in: every page needs a frame of its own */
+    FH_SPAN_ZERO,  /* zeros: whole pages become NOTHING, only the edges need frames */
+    FH_SPAN_READ,  /* nothing is covered: all bytes are to be looked at, with peek */
+    FH_SPAN_MOVE,  /* whole pages get other entries, only the edges need frames */
+    FH_SPAN_PATCH, /* some bytes are copied in, wherever: every page keeps the others, in a frame of
+                      its own */
 };
 struct fh_span {
     enum fh_span_kind kind;
@@ -264,7 +266,11 @@ struct fh_span {
  */
 FH_CHECKED int fh_pager_prepare(struct fh_pager *, struct fh_call *, struct fh_hold *,
                                 struct fh_span);
-/* Copies bytes into the space. After a prepare of a COPY or MOVE span that covers them. */
+/* The same for several spans at once, READ or PATCH, of which no two have a page in common: all are
+ * possible in this turn, or the call waits for all. -EFBIG: they have more than hold_max pages. */
+FH_CHECKED int fh_pager_prepare_all(struct fh_pager *, struct fh_call *, struct fh_hold *,
+                                    const struct fh_span *, uint32_t count);
+/* Copies bytes into the space. After a prepare of a COPY, PATCH or MOVE span that covers them. */
 void fh_pager_write(struct fh_pager *, struct fh_addr start, const void *body, uint64_t size);
 /* Bytes become zeros, whole pages NOTHING. After a prepare of a span that covers them. */
 void fh_pager_zero(struct fh_pager *, struct fh_addr start, uint64_t size);

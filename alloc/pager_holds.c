@@ -48,7 +48,7 @@ struct touch {
 static bool touch_covers(const struct touch *t, struct fh_page page)
 {
     uint64_t start = fh_addr_of_page(page).v;
-    return !t->reads && t->span.start.v <= start &&
+    return !t->reads && t->span.kind != FH_SPAN_PATCH && t->span.start.v <= start &&
            t->span.start.v + t->span.size >= start + FH_PAGE_SIZE;
 }
 
@@ -136,7 +136,7 @@ static void need_page(const struct fh_pager *p, const struct touch *t, struct fh
  */
 static struct fh_page touch_next(const struct touch *t, struct fh_page page)
 {
-    bool all = t->reads || t->span.kind == FH_SPAN_COPY;
+    bool all = t->reads || t->span.kind == FH_SPAN_COPY || t->span.kind == FH_SPAN_PATCH;
 
     if (all || page.v + 1 >= t->end.v)
         return fh_page_add(page, 1);
@@ -250,19 +250,29 @@ static struct fh_frame hold_bind_page(struct fh_pager *p, struct fh_hold *h, str
     return frame;
 }
 
-static void hold_bind(struct fh_pager *p, struct fh_call *call, struct fh_hold *h,
-                      const struct touch *t)
+static void hold_begin(struct fh_pager *p, struct fh_call *call, struct fh_hold *h)
 {
-    struct fh_loader loader = {0};
-
     FH_ASSERT(!fh_hold_is_bound(h));
     fh_hold_init(h);
     h->call = call;
     fh_list_push_back(&p->holds, &h->link);
+}
+
+static void hold_bind_pages(struct fh_pager *p, struct fh_hold *h, const struct touch *t)
+{
+    struct fh_loader loader = {0};
+
     for (struct fh_page page = t->first; page.v < t->end.v; page = touch_next(t, page))
         if (touch_keeps(p, t, page))
             h->frames[h->count++] = hold_bind_page(p, h, &loader, page);
     fh_loader_flush(p, &loader);
+}
+
+static void hold_bind(struct fh_pager *p, struct fh_call *call, struct fh_hold *h,
+                      const struct touch *t)
+{
+    hold_begin(p, call, h);
+    hold_bind_pages(p, h, t);
 }
 
 /* Reading from files sets entries that may not have been set before. */
@@ -351,14 +361,20 @@ const uint8_t *fh_pager_zero_page(void)
     return zero_page;
 }
 
+static struct touch touch_of_span(const struct fh_span *span)
+{
+    struct fh_addr last = {span->start.v + span->size - 1};
+
+    return (struct touch){.first = fh_page_of_addr(span->start),
+                          .end = fh_page_add(fh_page_of_addr(last), 1),
+                          .reads = span->kind == FH_SPAN_READ,
+                          .span = *span};
+}
+
 int fh_pager_prepare(struct fh_pager *p, struct fh_call *call, struct fh_hold *h,
                      struct fh_span span)
 {
-    struct fh_addr last = {span.start.v + span.size - 1};
-    struct touch t = {.first = fh_page_of_addr(span.start),
-                      .end = fh_page_add(fh_page_of_addr(last), 1),
-                      .reads = span.kind == FH_SPAN_READ,
-                      .span = span};
+    struct touch t = touch_of_span(&span);
     int rc;
 
     FH_ASSERT(span.size > 0);
@@ -383,6 +399,80 @@ int fh_pager_prepare(struct fh_pager *p, struct fh_call *call, struct fh_hold *h
     if (n.loads + n.joins == 0)
         return 0;
     hold_bind(p, call, h, &t);
+    h->reserved = n.frames;
+    p->reserved += n.frames;
+    fh_line_park_on_io(&p->line, call, h);
+    return -EINPROGRESS;
+}
+
+/* What all of them need; what a single one fails of is the error of all. */
+static struct need need_of_all(const struct fh_pager *p, const struct fh_span *spans,
+                               uint32_t count)
+{
+    struct need all = {0};
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct touch t = touch_of_span(&spans[i]);
+        struct need n = need_of(p, &t);
+        all.loads += n.loads;
+        all.joins += n.joins;
+        all.frames += n.frames;
+        all.created += n.created;
+        all.files += n.files;
+        if (all.error == 0)
+            all.error = n.error;
+    }
+    return all;
+}
+
+static uint64_t pages_of_all(const struct fh_span *spans, uint32_t count)
+{
+    uint64_t pages = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct touch t = touch_of_span(&spans[i]);
+        pages += t.end.v - t.first.v;
+    }
+    return pages;
+}
+
+/* Leaves and rings of all of them are there, so that nothing of what follows can fail. */
+static int touch_all(struct fh_pager *p, const struct fh_span *spans, uint32_t count,
+                     const struct need *n)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
+        struct touch t = touch_of_span(&spans[i]);
+        if ((rc = fh_pagetable_touch(&p->table, t.first, t.end.v - t.first.v)) == 0)
+            rc = touch_rings(p, &t, n);
+    }
+    return rc;
+}
+
+int fh_pager_prepare_all(struct fh_pager *p, struct fh_call *call, struct fh_hold *h,
+                         const struct fh_span *spans, uint32_t count)
+{
+    int rc;
+
+    if (pages_of_all(spans, count) > p->opts.hold_max)
+        return -EFBIG;
+    struct need n = need_of_all(p, spans, count);
+    if (n.error != 0)
+        return n.error;
+    if ((rc = touch_all(p, spans, count, &n)) != 0)
+        return rc;
+    if (n.created > 0 && (rc = fh_pager_admit_now(p, n.created)) != 0)
+        return rc == -ENOSPC ? fh_pager_wait_for_room(p, call, n.created) : rc;
+    if (!pager_may_take(p, call, n.loads + n.frames, n.loads))
+        return fh_pager_wait(p, call, n.loads + n.frames);
+    if (n.loads + n.joins == 0)
+        return 0;
+    hold_begin(p, call, h);
+    for (uint32_t i = 0; i < count; i++) {
+        struct touch t = touch_of_span(&spans[i]);
+        hold_bind_pages(p, h, &t);
+    }
     h->reserved = n.frames;
     p->reserved += n.frames;
     fh_line_park_on_io(&p->line, call, h);

@@ -235,6 +235,35 @@ struct fh_advise {
 FH_CHECKED int fh_zone_advise(struct fh_zone *, struct fh_advise *);
 /* Ends a parked pin: it did not happen and its `done` will not run. */
 void fh_zone_advise_cancel(struct fh_advise *);
+/* --- several ranges of one object at one moment: may park --- */
+
+enum { FH_RANGES_MAX = 64, FH_RANGES_PAGES_MAX = 64 };
+struct fh_range {
+    uint64_t offset, size; /* bytes */
+};
+
+/*
+ * Reads all ranges, or writes all, in one step. Ranges may overlap: of writes the later one stays.
+ * -EINVAL one of them is not within the object; -EFBIG they touch more than FH_RANGES_PAGES_MAX
+ * pages of it; else the errors of a mutation, before which nothing has changed.
+ */
+struct fh_ranges {
+    struct fh_call call; /* parked here */
+    bool writes;
+    struct fh_ref ref;
+    struct fh_cond cond; /* of a write */
+    uint32_t count;      /* 1 .. FH_RANGES_MAX */
+    struct fh_range items[FH_RANGES_MAX];
+    const uint8_t *body; /* of a write: their bytes, one behind the other, kept still to the end */
+    uint8_t *into; /* of a read: room for all bytes, filled when it ends with 0 and not before */
+    struct fh_object_view object; /* out: as of the moment */
+    /* below: zone's own */
+    struct fh_zone *zone;
+    struct fh_hold hold;
+};
+FH_CHECKED int fh_zone_ranges(struct fh_zone *, struct fh_ranges *);
+/* Ends a parked one: it did not happen and its `done` will not run. */
+void fh_zone_ranges_cancel(struct fh_ranges *);
 
 /* --- readers: may park --- */
 

@@ -186,6 +186,8 @@ void fh_zone_unpoison(struct fh_zone *, struct fh_page first, uint64_t pages);
 bool fh_zone_red_zone_is_clean(const struct fh_zone *, const struct fh_object *);
 void fh_zone_poison_check(const struct fh_zone *, struct fh_report *);
 
+/* Writes zeros, after a prepare that covers them: no page becomes NOTHING. */
+void fh_zone_clear(struct fh_zone *, struct fh_addr, uint64_t size);
 /* A step of a RESIZE of this object, which it may move; the other mutations are in mutation.c. */
 FH_CHECKED int fh_zone_resize_step(struct fh_mutation *, struct fh_object *);
 
