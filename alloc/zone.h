@@ -235,6 +235,7 @@ struct fh_advise {
 FH_CHECKED int fh_zone_advise(struct fh_zone *, struct fh_advise *);
 /* Ends a parked pin: it did not happen and its `done` will not run. */
 void fh_zone_advise_cancel(struct fh_advise *);
+
 /* --- several ranges of one object at one moment: may park --- */
 
 enum { FH_RANGES_MAX = 64, FH_RANGES_PAGES_MAX = 64 };

@@ -25,6 +25,8 @@ static const struct {
     [FH_CALL_RESIZE] = {"resize", false, false},
     [FH_CALL_READ] = {"read", true, false},
     [FH_CALL_WRITE] = {"write", false, false},
+    [FH_CALL_READ_RANGES] = {"read", true, false},
+    [FH_CALL_WRITE_RANGES] = {"write", false, false},
     [FH_CALL_ZERO] = {"zero", false, false},
     [FH_CALL_CAS] = {"cas", false, false},
     [FH_CALL_ADD] = {"add", false, false},
@@ -62,6 +64,8 @@ struct parts {
         Farheap__V1__Resize resize;
         Farheap__V1__Read read;
         Farheap__V1__Write write;
+        Farheap__V1__ReadRanges read_ranges;
+        Farheap__V1__WriteRanges write_ranges;
         Farheap__V1__Zero zero;
         Farheap__V1__CompareSwap cas;
         Farheap__V1__FetchAdd add;
@@ -140,6 +144,18 @@ static void fill_write(const struct fh_call *call, struct parts *parts)
     parts->op.write.handle = handle_of(call, parts);
     parts->op.write.offset = call->offset;
     parts->op.write.condition = condition_of(call, parts);
+}
+
+static void fill_read_ranges(const struct fh_call *call, struct parts *parts)
+{
+    parts->op.read_ranges.handle = handle_of(call, parts);
+}
+
+static void fill_write_ranges(const struct fh_call *call, struct parts *parts)
+{
+    parts->op.write_ranges.handle = handle_of(call, parts);
+    parts->op.write_ranges.ranges = (uint32_t)call->value;
+    parts->op.write_ranges.condition = condition_of(call, parts);
 }
 
 static void fill_zero(const struct fh_call *call, struct parts *parts)
@@ -287,6 +303,10 @@ static const struct {
                         fill_resize},
     [FH_CALL_READ] = {FARHEAP__V1__REQUEST__OP_READ, &farheap__v1__read__descriptor, fill_read},
     [FH_CALL_WRITE] = {FARHEAP__V1__REQUEST__OP_WRITE, &farheap__v1__write__descriptor, fill_write},
+    [FH_CALL_READ_RANGES] = {FARHEAP__V1__REQUEST__OP_READ_RANGES,
+                             &farheap__v1__read_ranges__descriptor, fill_read_ranges},
+    [FH_CALL_WRITE_RANGES] = {FARHEAP__V1__REQUEST__OP_WRITE_RANGES,
+                              &farheap__v1__write_ranges__descriptor, fill_write_ranges},
     [FH_CALL_ZERO] = {FARHEAP__V1__REQUEST__OP_ZERO, &farheap__v1__zero__descriptor, fill_zero},
     [FH_CALL_CAS] = {FARHEAP__V1__REQUEST__OP_COMPARE_SWAP, &farheap__v1__compare_swap__descriptor,
                      fill_cas},
@@ -364,6 +384,8 @@ static unsigned result_needed(enum fh_call_kind kind)
     switch (kind) {
     case FH_CALL_ALLOC:
     case FH_CALL_RESIZE:
+    case FH_CALL_READ_RANGES:
+    case FH_CALL_WRITE_RANGES:
     case FH_CALL_STAT:
     case FH_CALL_PUT:
     case FH_CALL_PUBLISH:
@@ -439,7 +461,10 @@ int fh_call_answer(const struct fh_call *call, const fh_response_head *response,
     answer->body_size = body_size;
     if (call->kind == FH_CALL_INFO || call->kind == FH_CALL_LIST || call->kind == FH_CALL_FILE_LIST)
         return text_take(body_size, answer, body);
-    if (body_size > call->into_size || (call->kind == FH_CALL_READ && body_size != call->size))
+    if (body_size > call->into_size)
+        return -EPROTO;
+    if ((call->kind == FH_CALL_READ || call->kind == FH_CALL_READ_RANGES) &&
+        body_size != call->size)
         return -EPROTO;
     *body = call->into;
     return 0;

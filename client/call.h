@@ -24,6 +24,8 @@ enum fh_call_kind {
     FH_CALL_RESIZE,
     FH_CALL_READ,
     FH_CALL_WRITE,
+    FH_CALL_READ_RANGES,
+    FH_CALL_WRITE_RANGES,
     FH_CALL_ZERO,
     FH_CALL_CAS,
     FH_CALL_ADD,
@@ -56,7 +58,7 @@ struct fh_call {
     size_t body_size;
     void *into; /* where the answer's body goes, up to into_size */
     size_t into_size;
-    /* compare-swap: both; fetch-add: value is the delta; cache-create: value is the alignment;
+    /* compare-swap: both; fetch-add: value is the delta; cache-create: the alignment; write-ranges: how many;
      * advise: value is the advice */
     uint64_t expected, value;
 };

@@ -269,6 +269,28 @@ FH_API fh_status fh_list(fh_client *, const void *prefix, size_t prefix_size, fh
 
 /* --- many in one call --- */
 
+enum { FH_RANGES_MAX = 64 };
+
+/* A part of an object: read goes to `into`, a write comes from `from`. */
+typedef struct {
+    uint64_t offset;
+    size_t size;
+    void *into;
+    const void *from;
+} fh_range;
+
+/*
+ * Several ranges of one object at one moment: a read sees all of them as of one state of the object,
+ * a write happens whole or not at all; where its ranges overlap the later one stays. At most
+ * FH_RANGES_MAX ranges, on 64 pages of 4 KiB, of together 63 KiB: else FH_TOO_LARGE. One round trip.
+ * *version, unless NULL, becomes the object's: write_ranges with `if_version` of what was read
+ * changes only what nobody else changed meanwhile (else FH_CONFLICT).
+ */
+FH_API fh_status fh_read_ranges(fh_client *, fh_handle, const fh_range *ranges, size_t count,
+                                uint64_t *version);
+FH_API fh_status fh_write_ranges(fh_client *, fh_handle, const fh_range *ranges, size_t count,
+                                 const fh_how *how, uint64_t *version);
+
 /* One of many: what the call needs of it is filled in, the rest is ignored; the call sets what came
  * of it. */
 typedef struct {

@@ -44,3 +44,25 @@ void fh_frame_prefix_store(uint8_t bytes[FH_FRAME_PREFIX_SIZE], struct fh_frame_
     frame_u32_store(bytes, prefix.head_size);
     frame_u32_store(bytes + 4, prefix.body_size);
 }
+
+static uint64_t frame_u64_load(const uint8_t bytes[8])
+{
+    return (uint64_t)frame_u32_load(bytes) | (uint64_t)frame_u32_load(bytes + 4) << 32;
+}
+
+static void frame_u64_store(uint8_t bytes[8], uint64_t value)
+{
+    frame_u32_store(bytes, (uint32_t)value);
+    frame_u32_store(bytes + 4, (uint32_t)(value >> 32));
+}
+
+struct fh_wire_range fh_wire_range_load(const uint8_t bytes[FH_RANGE_SIZE])
+{
+    return (struct fh_wire_range){frame_u64_load(bytes), frame_u64_load(bytes + 8)};
+}
+
+void fh_wire_range_store(uint8_t bytes[FH_RANGE_SIZE], struct fh_wire_range range)
+{
+    frame_u64_store(bytes, range.offset);
+    frame_u64_store(bytes + 8, range.size);
+}

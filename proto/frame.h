@@ -21,6 +21,8 @@ enum {
     FH_HEAD_MAX_STRANGER = 1024,
     FH_BODY_MAX = 64 << 20,
     FH_NAME_MAX = 1024,
+    FH_RANGE_SIZE = 16,          /* of a range in a body: offset and size, u64 LE */
+    FH_RANGES_BYTES_MAX = 65536, /* of the bytes of a ReadRanges, of the body of a WriteRanges */
 };
 
 struct fh_frame_prefix {
@@ -33,5 +35,12 @@ int fh_frame_prefix_load(const uint8_t bytes[FH_FRAME_PREFIX_SIZE], uint32_t hea
                          uint32_t body_max, struct fh_frame_prefix *out);
 
 void fh_frame_prefix_store(uint8_t bytes[FH_FRAME_PREFIX_SIZE], struct fh_frame_prefix prefix);
+
+/* A range as the bodies of ReadRanges and WriteRanges hold it. Any values: nothing is checked. */
+struct fh_wire_range {
+    uint64_t offset, size; /* bytes */
+};
+struct fh_wire_range fh_wire_range_load(const uint8_t bytes[FH_RANGE_SIZE]);
+void fh_wire_range_store(uint8_t bytes[FH_RANGE_SIZE], struct fh_wire_range range);
 
 #endif

@@ -36,6 +36,8 @@
     X(FETCH_ADD, "fetch_add")                                                                      \
     X(STAT, "stat")                                                                                \
     X(ADVISE, "advise")                                                                            \
+    X(READ_RANGES, "read_ranges")                                                                  \
+    X(WRITE_RANGES, "write_ranges")                                                                \
     X(PUT, "put")                                                                                  \
     X(GET, "get")                                                                                  \
     X(LOOKUP, "lookup")                                                                            \

@@ -31,6 +31,7 @@ enum {
 enum fh_op_kind {
     FH_OP_KIND_READER,
     FH_OP_KIND_MUTATION,
+    FH_OP_KIND_RANGES,
     FH_OP_KIND_PUT,
     FH_OP_KIND_CHANGE, /* free, delete, publish of what is durable */
     FH_OP_KIND_STAGE,
@@ -69,6 +70,7 @@ struct fh_op {
     union {
         struct fh_reader reader;
         struct fh_mutation mutation;
+        struct fh_ranges ranges;
         struct fh_put put;
         struct fh_change change;
         struct fh_stage stage;

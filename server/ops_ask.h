@@ -23,7 +23,8 @@ typedef int fh_op_begin(struct fh_ask *);
 
 fh_op_begin fh_ops_hello, fh_ops_ping, fh_ops_info, fh_ops_topology;
 fh_op_begin fh_ops_alloc, fh_ops_free, fh_ops_resize, fh_ops_read, fh_ops_write, fh_ops_zero,
-    fh_ops_compare_swap, fh_ops_fetch_add, fh_ops_stat, fh_ops_advise;
+    fh_ops_compare_swap, fh_ops_fetch_add, fh_ops_stat, fh_ops_advise, fh_ops_read_ranges,
+    fh_ops_write_ranges;
 fh_op_begin fh_ops_put, fh_ops_get, fh_ops_lookup, fh_ops_delete, fh_ops_list;
 fh_op_begin fh_ops_cache_create, fh_ops_cache_destroy;
 fh_op_begin fh_ops_open_file, fh_ops_list_files, fh_ops_sync;
@@ -34,11 +35,17 @@ int fh_ops_change(struct fh_ask *, const struct fh_change *like);
 /* Begin a STAGE for a body that is yet to come. */
 int fh_ops_stage_write(struct fh_ask *, uint64_t size, struct fh_op **out);
 int fh_ops_stage_put(struct fh_ask *, uint64_t size, struct fh_op **out);
+int fh_ops_stage_never(struct fh_ask *, uint64_t size, struct fh_op **out);
 
 /* A new request in progress, linked to the session; NULL: no memory. */
 struct fh_op *fh_op_create(const struct fh_ask *, enum fh_op_kind);
 /* Ends whatever it does, without an answer. */
 void fh_op_destroy(struct fh_op *);
+/* The two halves of that: ends the engine's part; gives back the struct, whose engine part has ended. */
+void fh_op_cancel(struct fh_op *);
+void fh_op_give(struct fh_op *);
+/* From here on its body goes to the sink and `rc` is the answer. */
+void fh_op_refuse(struct fh_op *, int rc);
 /* Keeps name and body for a request that waits. */
 FH_CHECKED int fh_op_keep(struct fh_op *, const void *name, size_t name_size, const void *body,
                           size_t body_size);

@@ -230,6 +230,61 @@ Test(wire_refused, a_range_outside_the_object_is_invalid)
     assert_unharmed();
 }
 
+/* A body of `count` ranges, all alike, and `more` bytes. */
+static size_t ranges_body(uint8_t *body, size_t count, uint64_t offset, uint64_t size, size_t more)
+{
+    for (size_t i = 0; i < count; i++)
+        fh_wire_range_store(body + i * FH_RANGE_SIZE, (struct fh_wire_range){offset, size});
+    memset(body + count * FH_RANGE_SIZE, 'x', more);
+    return count * FH_RANGE_SIZE + more;
+}
+
+static int read_ranges(size_t count, uint64_t offset, uint64_t size, size_t more)
+{
+    static uint8_t body[1 << 17];
+    Farheap__V1__ReadRanges m = FARHEAP__V1__READ_RANGES__INIT;
+
+    m.handle = &object;
+    return call(FARHEAP__V1__REQUEST__OP_READ_RANGES, &m, body,
+                ranges_body(body, count, offset, size, more));
+}
+
+static int write_ranges(uint32_t told, size_t count, uint64_t offset, uint64_t size, size_t more)
+{
+    static uint8_t body[1 << 17];
+    Farheap__V1__WriteRanges m = FARHEAP__V1__WRITE_RANGES__INIT;
+
+    m.handle = &object;
+    m.ranges = told;
+    return call(FARHEAP__V1__REQUEST__OP_WRITE_RANGES, &m, body,
+                ranges_body(body, count, offset, size, more));
+}
+
+Test(wire_refused, ranges_that_do_not_fit_their_body_or_the_object_change_nothing)
+{
+    cr_assert_eq(read_ranges(0, 0, 0, 0), FH_STATUS_INVALID);
+    cr_assert_eq(read_ranges(2, 0, 10, 1), FH_STATUS_INVALID);
+    cr_assert_eq(read_ranges(65, 0, 1, 0), FH_STATUS_TOO_LARGE);
+    cr_assert_eq(read_ranges(64, 0, 1025, 0), FH_STATUS_TOO_LARGE);
+    cr_assert_eq(read_ranges(2, 0, UINT64_MAX, 0), FH_STATUS_TOO_LARGE);
+    cr_assert_eq(read_ranges(1, OBJECT_SIZE, 1, 0), FH_STATUS_INVALID);
+    cr_assert_eq(read_ranges(1, UINT64_MAX, 2, 0), FH_STATUS_INVALID);
+    cr_assert_eq(read_ranges(1, 0, 1, 100000), FH_STATUS_TOO_LARGE);
+    cr_assert_eq(write_ranges(0, 0, 0, 0, 0), FH_STATUS_INVALID);
+    cr_assert_eq(write_ranges(UINT32_MAX, 2, 0, 10, 20), FH_STATUS_TOO_LARGE);
+    cr_assert_eq(write_ranges(65, 65, 0, 1, 65), FH_STATUS_TOO_LARGE);
+    cr_assert_eq(write_ranges(3, 2, 0, 10, 0), FH_STATUS_INVALID);
+    cr_assert_eq(write_ranges(2, 2, 0, 10, 19), FH_STATUS_INVALID);
+    cr_assert_eq(write_ranges(2, 2, 0, 10, 21), FH_STATUS_INVALID);
+    cr_assert_eq(write_ranges(2, 2, OBJECT_SIZE - 9, 10, 20), FH_STATUS_INVALID);
+    cr_assert_eq(write_ranges(2, 2, UINT64_MAX - 4, 10, 20), FH_STATUS_INVALID);
+    cr_assert_eq(write_ranges(1, 1, 0, 66000, 66000), FH_STATUS_TOO_LARGE);
+    assert_object_is_zeros();
+    cr_assert_eq(write_ranges(2, 2, OBJECT_SIZE - 10, 10, 20), FH_STATUS_OK);
+    cr_assert_eq(read_ranges(64, 0, 1, 0), FH_STATUS_OK);
+    assert_unharmed();
+}
+
 Test(wire_refused, sizes_near_the_largest_number_are_refused)
 {
     static const uint64_t sizes[] = {UINT64_MAX, UINT64_MAX - 4095, UINT64_C(1) << 63};

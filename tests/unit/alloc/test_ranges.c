@@ -225,3 +225,41 @@ Test(ranges, a_lost_page_fails_all_of_them_and_the_others_stay_good)
     zone_fill(body, 3, sizeof(body));
     cr_assert_eq(memcmp(got, body, 10), 0);
 }
+
+Test(ranges, a_disk_that_fails_fails_all_of_them)
+{
+    struct fh_object_view v = zone_alloc(&rig, OBJECT_MAX);
+    struct fh_range items[] = {{10, 10}, {100000, 10}};
+
+    zone_fill(body, 3, sizeof(body));
+    cr_assert_eq(run(ranges(&one, &v, true, 2, items)), 0);
+    model_write(&one);
+    zone_evict(&rig);
+    rig.disk->dead[FH_IO_READ] = true;
+    zone_fill(body, 4, sizeof(body));
+    cr_assert_eq(run(ranges(&one, &v, false, 2, items)), -EIO);
+    cr_assert_eq(run(ranges(&one, &v, true, 2, items)), -EIO);
+    rig.disk->dead[FH_IO_READ] = false;
+    expect_object(&v);
+}
+
+Test(ranges, each_request_for_memory_may_fail_and_nothing_has_changed)
+{
+    struct fh_range items[] = {{10, 10}, {UINT64_C(1) << 32, 10}, {UINT64_C(1) << 33, 10}};
+    struct fh_mem *mem = &rig.zone.mem;
+    uint64_t failures = 0;
+
+    for (bool failed = true; failed; failures += failed) {
+        struct fh_object_view v = zone_alloc(&rig, (UINT64_C(1) << 33) + 100), now;
+        mem->fail_at = mem->calls + failures + 1;
+        int rc = run(ranges(&one, &v, true, 3, items));
+        failed = rc == -ENOMEM;
+        mem->fail_at = 0;
+        cr_assert(rc == 0 || failed, "%s", strerror(-rc));
+        cr_assert_eq(fh_zone_find(&rig.zone, &v.ref, &now), 0);
+        cr_assert_eq(now.version == v.version, failed);
+        zone_check(&rig);
+        cr_assert_eq(fh_zone_free(&rig.zone, &v.ref), 0);
+        zone_quiet(&rig);
+    }
+}

@@ -40,6 +40,8 @@ Test(call, every_kind_is_packed_as_its_operation)
         [FH_CALL_RESIZE] = FARHEAP__V1__REQUEST__OP_RESIZE,
         [FH_CALL_READ] = FARHEAP__V1__REQUEST__OP_READ,
         [FH_CALL_WRITE] = FARHEAP__V1__REQUEST__OP_WRITE,
+        [FH_CALL_READ_RANGES] = FARHEAP__V1__REQUEST__OP_READ_RANGES,
+        [FH_CALL_WRITE_RANGES] = FARHEAP__V1__REQUEST__OP_WRITE_RANGES,
         [FH_CALL_ZERO] = FARHEAP__V1__REQUEST__OP_ZERO,
         [FH_CALL_CAS] = FARHEAP__V1__REQUEST__OP_COMPARE_SWAP,
         [FH_CALL_ADD] = FARHEAP__V1__REQUEST__OP_FETCH_ADD,
@@ -161,9 +163,9 @@ Test(call, a_head_that_does_not_fit_is_not_packed)
 Test(call, only_reads_may_be_sent_twice)
 {
     static const bool read_only[FH_CALL_KINDS] = {
-        [FH_CALL_PING] = true, [FH_CALL_INFO] = true,     [FH_CALL_READ] = true,
-        [FH_CALL_STAT] = true, [FH_CALL_GET] = true,      [FH_CALL_LOOKUP] = true,
-        [FH_CALL_LIST] = true, [FH_CALL_FILE_LIST] = true};
+        [FH_CALL_PING] = true, [FH_CALL_INFO] = true,      [FH_CALL_READ] = true,
+        [FH_CALL_STAT] = true, [FH_CALL_GET] = true,       [FH_CALL_LOOKUP] = true,
+        [FH_CALL_LIST] = true, [FH_CALL_FILE_LIST] = true, [FH_CALL_READ_RANGES] = true};
 
     for (int kind = 0; kind < FH_CALL_KINDS; kind++) {
         const struct fh_call call = {.kind = (enum fh_call_kind)kind};

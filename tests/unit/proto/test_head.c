@@ -98,7 +98,7 @@ Test(head, every_operation_survives_a_round_trip_with_its_largest_values)
         free(message);
         operations++;
     }
-    cr_assert_eq(operations, 24u);
+    cr_assert_eq(operations, 26u);
 }
 
 Test(head, a_put_with_everything_in_it_comes_back)

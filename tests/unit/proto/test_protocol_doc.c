@@ -41,16 +41,18 @@ static void assert_doc_has(const char *text)
 }
 
 /* The bytes, written in hexadecimal in any arrangement of blanks and lines. */
-static void assert_doc_has_bytes(const uint8_t *bytes, size_t size, const char *body)
+static void assert_doc_has_bytes(const uint8_t *bytes, size_t size, const void *body,
+                                 size_t body_size)
 {
+    const uint8_t *rest = body;
     static char hex[4096];
     size_t at = 0;
 
     cr_assert_gt(size, (size_t)FH_FRAME_PREFIX_SIZE);
     for (size_t i = 0; i < size; i++)
         at += (size_t)snprintf(hex + at, sizeof hex - at, "%02x", bytes[i]);
-    for (size_t i = 0; i < strlen(body); i++)
-        at += (size_t)snprintf(hex + at, sizeof hex - at, "%02x", (unsigned char)body[i]);
+    for (size_t i = 0; i < body_size; i++)
+        at += (size_t)snprintf(hex + at, sizeof hex - at, "%02x", rest[i]);
     cr_assert_not_null(strstr(packed, hex), "docs/protocol.md lacks the bytes %s", hex);
 }
 
@@ -64,7 +66,7 @@ static void assert_doc_has_request(const fh_request_head *head, const char *body
     uint8_t bytes[FH_FRAME_PREFIX_SIZE + FH_HEAD_MAX];
     size_t size = fh_head_pack_request(head, (uint32_t)strlen(body), bytes, sizeof bytes);
 
-    assert_doc_has_bytes(bytes, size, body);
+    assert_doc_has_bytes(bytes, size, body, strlen(body));
 }
 
 static void assert_doc_has_response(const fh_response_head *head, const char *body)
@@ -72,7 +74,7 @@ static void assert_doc_has_response(const fh_response_head *head, const char *bo
     uint8_t bytes[FH_FRAME_PREFIX_SIZE + FH_HEAD_MAX];
     size_t size = fh_head_pack_response(head, (uint32_t)strlen(body), bytes, sizeof bytes);
 
-    assert_doc_has_bytes(bytes, size, body);
+    assert_doc_has_bytes(bytes, size, body, strlen(body));
 }
 
 Test(protocol_doc, the_hello_of_the_example_is_what_the_codec_makes)
@@ -156,6 +158,26 @@ Test(protocol_doc, the_get_of_the_example_is_what_the_codec_makes)
     head.op_case = FARHEAP__V1__REQUEST__OP_GET;
     head.get = &get;
     assert_doc_has_request(&head, "");
+}
+
+Test(protocol_doc, the_ranges_of_the_example_are_what_the_codec_makes)
+{
+    uint8_t bytes[FH_FRAME_PREFIX_SIZE + FH_HEAD_MAX], body[2 * FH_RANGE_SIZE];
+    Farheap__V1__Handle handle = FARHEAP__V1__HANDLE__INIT;
+    Farheap__V1__ReadRanges read = FARHEAP__V1__READ_RANGES__INIT;
+    fh_request_head head = FARHEAP__V1__REQUEST__INIT;
+
+    handle.address = example_address;
+    handle.key = example_key;
+    read.handle = &handle;
+    head.id = 5;
+    head.op_case = FARHEAP__V1__REQUEST__OP_READ_RANGES;
+    head.read_ranges = &read;
+    fh_wire_range_store(body, (struct fh_wire_range){0, 1});
+    fh_wire_range_store(body + FH_RANGE_SIZE, (struct fh_wire_range){3, 2});
+    size_t size = fh_head_pack_request(&head, sizeof body, bytes, sizeof bytes);
+    assert_doc_has_bytes(bytes, size, body, sizeof body);
+    assert_doc_has_object(5, "hlo");
 }
 
 Test(protocol_doc, the_refusal_of_the_example_is_what_the_codec_makes)
