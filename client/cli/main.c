@@ -25,6 +25,7 @@ static const struct {
 } families[] = {
     {"Names", fh_verbs_names},
     {"Memory (H is a handle)", fh_verbs_memory},
+    {"Places of an object", fh_verbs_ranges},
     {"What is in memory", fh_verbs_advise},
     {"Typed caches", fh_verbs_caches},
     {"Files of the server", fh_verbs_files},

@@ -22,6 +22,7 @@ struct fh_verb {
 extern const struct fh_verb fh_verbs_names[];
 extern const struct fh_verb fh_verbs_memory[];
 extern const struct fh_verb fh_verbs_advise[];
+extern const struct fh_verb fh_verbs_ranges[];
 extern const struct fh_verb fh_verbs_caches[];
 extern const struct fh_verb fh_verbs_files[];
 extern const struct fh_verb fh_verbs_look[];

@@ -239,6 +239,17 @@ Test(cli, memory_by_handle)
     cr_assert_null(strchr(strchr(err, ':') + 1, '.'), "the key must not be told: %s", err);
 }
 
+Test(cli, places_of_an_object_are_written_and_read_at_once)
+{
+    EXPECT(0, "h=$($FARHEAP alloc 1MiB) && $FARHEAP patch $h 0:abc 500000:defg 7:h:i &&"
+              " $FARHEAP gather $h 7:3 500001:2 0:2 9:0");
+    cr_assert_str_eq(out, "h:iefab");
+    EXPECT(8, "h=$($FARHEAP alloc 64) && $FARHEAP patch $h 0:a --if-version 1");
+    EXPECT(1, "h=$($FARHEAP alloc 64) && $FARHEAP patch $h 0:a 64:b");
+    EXPECT(2, "h=$($FARHEAP alloc 64) && $FARHEAP gather $h 1,2");
+    EXPECT(2, "h=$($FARHEAP alloc 64) && $FARHEAP gather $h 1:99999");
+}
+
 Test(cli, lookup_leads_to_the_same_bytes)
 {
     EXPECT(0, "echo same | $FARHEAP put n && $FARHEAP read $($FARHEAP lookup n)");
