@@ -35,7 +35,8 @@ static void damage(struct rng *r, uint8_t *bytes, size_t size)
     for (uint64_t n = rng_between(r, 1, 3); n > 0; n--) {
         size_t near = rng_percent(r, 60) && size > 64 ? 64 : size;
         uint8_t *at = &bytes[rng_below(r, near)];
-        *at = rng_percent(r, 50) ? (uint8_t)(*at ^ 1u << rng_below(r, 8)) : (uint8_t)rng_next(r);
+        uint64_t other = rng_percent(r, 50) ? *at ^ UINT64_C(1) << rng_below(r, 8) : rng_next(r);
+        *at = (uint8_t)other;
     }
 }
 
