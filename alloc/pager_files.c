@@ -133,6 +133,7 @@ static void part_page(struct fh_pager *p, struct fh_page page, struct fh_frame f
     }
     fh_pager_requeue(p, frame);
     fh_pager_unref(p, frame);
+    fh_pager_note_absent(p, page); /* if it is not replaced after all */
 }
 
 /* How many pages from here on views would have to read, at most as many as may be held. */

@@ -11,7 +11,8 @@
  *
  * Much is pinned or let go at once, frames by the million: a sweep brings them back in slices. A
  * pinned page can also get bytes that are not in memory: when the body of a large write was swapped out
- * before it was whole, or when zeros were written to a file: then all pinned pages are looked at, in slices, and what is out is read in.
+ * before it was whole, when zeros were written to a file, or when a page of a file is left to a view
+ * and its replacement waits. Then all pinned pages are looked at, in slices, and what is out is read in.
  *
  * Half of the frames, and 2 * hold_max more, always remain for what is not pinned: so who waits for
  * frames gets them.
