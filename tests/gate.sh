@@ -27,19 +27,21 @@ names_run() { sed -nE 's/^(not )?ok - ([^ ]+).*/\2/p' "$1" | sort -u; }
 # True when this log is nothing but leaks that libcriterion itself allocated: two frames each, the allocator's and its.
 is_runners_leak() {
     awk '/ERROR: / { if (!/LeakSanitizer: detected memory leaks/) other = 1 }
+        /runtime error:/ { other = 1 }
         /leak of [0-9]+ byte/ { leaks++ }
         /^ *#[0-9]+ / { frames++; if (/^ *#0 /) ok++; else if (/^ *#1 .*libcriterion\.so/) ok++ }
         END { exit other || leaks == 0 || ok != frames || frames != 2 * leaks }' "$1"
 }
 
+# clang's runtime writes them to the log of UBSan.
 overlook_runners_leaks() { # FOLDER: true when there was one and nothing else
     local log found=''
-    for log in "$1"/asan.*; do
+    for log in "$1"/{a,ub}san.*; do
         [[ -s $log ]] || continue
         is_runners_leak "$log" || return 1
         found=yes
     done
-    [[ -n $found ]] && rm -f "$1"/asan.*
+    [[ -n $found ]] && rm -f "$1"/{a,ub}san.*
 }
 
 run_criterion() { # PROGRAM FOLDER: sets passed failed skipped
