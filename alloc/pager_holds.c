@@ -371,6 +371,26 @@ static struct touch touch_of_span(const struct fh_span *span)
                           .span = *span};
 }
 
+/* Room for new pages and frames for all: they are there, or the call waits for them. */
+static int need_admit(struct fh_pager *p, struct fh_call *call, const struct need *n)
+{
+    int rc;
+
+    if (n->created > 0 && (rc = fh_pager_admit_now(p, n->created)) != 0)
+        return rc == -ENOSPC ? fh_pager_wait_for_room(p, call, n->created) : rc;
+    if (!pager_may_take(p, call, n->loads + n->frames, n->loads))
+        return fh_pager_wait(p, call, n->loads + n->frames);
+    return 0;
+}
+
+/* It waits for pages on their way, with frames reserved for those it will make. */
+static void hold_park(struct fh_pager *p, struct fh_call *call, struct fh_hold *h, uint32_t frames)
+{
+    h->reserved = frames;
+    p->reserved += frames;
+    fh_line_park_on_io(&p->line, call, h);
+}
+
 int fh_pager_prepare(struct fh_pager *p, struct fh_call *call, struct fh_hold *h,
                      struct fh_span span)
 {
@@ -392,16 +412,12 @@ int fh_pager_prepare(struct fh_pager *p, struct fh_call *call, struct fh_hold *h
         return rc;
     if ((rc = touch_rings(p, &t, &n)) != 0)
         return rc;
-    if (n.created > 0 && (rc = fh_pager_admit_now(p, n.created)) != 0)
-        return rc == -ENOSPC ? fh_pager_wait_for_room(p, call, n.created) : rc;
-    if (!pager_may_take(p, call, n.loads + n.frames, n.loads))
-        return fh_pager_wait(p, call, n.loads + n.frames);
+    if ((rc = need_admit(p, call, &n)) != 0)
+        return rc;
     if (n.loads + n.joins == 0)
         return 0;
     hold_bind(p, call, h, &t);
-    h->reserved = n.frames;
-    p->reserved += n.frames;
-    fh_line_park_on_io(&p->line, call, h);
+    hold_park(p, call, h, n.frames);
     return -EINPROGRESS;
 }
 
@@ -462,10 +478,8 @@ int fh_pager_prepare_all(struct fh_pager *p, struct fh_call *call, struct fh_hol
         return n.error;
     if ((rc = touch_all(p, spans, count, &n)) != 0)
         return rc;
-    if (n.created > 0 && (rc = fh_pager_admit_now(p, n.created)) != 0)
-        return rc == -ENOSPC ? fh_pager_wait_for_room(p, call, n.created) : rc;
-    if (!pager_may_take(p, call, n.loads + n.frames, n.loads))
-        return fh_pager_wait(p, call, n.loads + n.frames);
+    if ((rc = need_admit(p, call, &n)) != 0)
+        return rc;
     if (n.loads + n.joins == 0)
         return 0;
     hold_begin(p, call, h);
@@ -473,9 +487,7 @@ int fh_pager_prepare_all(struct fh_pager *p, struct fh_call *call, struct fh_hol
         struct touch t = touch_of_span(&spans[i]);
         hold_bind_pages(p, h, &t);
     }
-    h->reserved = n.frames;
-    p->reserved += n.frames;
-    fh_line_park_on_io(&p->line, call, h);
+    hold_park(p, call, h, n.frames);
     return -EINPROGRESS;
 }
 

@@ -1,7 +1,6 @@
 /* Advice to a real farheapd, through the library and the command: memory, files, durable objects. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "client/farheap.h"
+#include "tests/support/folder.h"
 #include "tests/support/wire/server_process.h"
 
 enum { PAGE = 4096, PAGES = 400, SIZE = PAGES * PAGE, WAITS = 1200, WAIT_US = 50000 };
@@ -47,19 +47,11 @@ static void setup(void)
         body[i] = (uint8_t)(i * 7 + i / PAGE + 1);
 }
 
-static int remove_one(const char *path, const struct stat *st, int what, struct FTW *ftw)
-{
-    (void)st;
-    (void)what;
-    (void)ftw;
-    return remove(path);
-}
-
 static void teardown(void)
 {
     fh_close(client);
     server_process_fini(&server);
-    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    folder_remove(folder);
 }
 
 TestSuite(advise, .init = setup, .fini = teardown, .timeout = 180);

@@ -4,7 +4,6 @@
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "client/farheap.h"
 #include "proto/status.h"
+#include "tests/support/folder.h"
 #include "tests/support/wire/server_process.h"
 #include "tests/support/wire/tool_shell.h"
 #include "tests/support/wire/wire_client.h"
@@ -83,19 +83,11 @@ static void setup(void)
     (void)setenv("FARHEAP", FARHEAP_TOOL, 1);
 }
 
-static int remove_one(const char *path, const struct stat *st, int what, struct FTW *ftw)
-{
-    (void)st;
-    (void)what;
-    (void)ftw;
-    return remove(path);
-}
-
 static void teardown(void)
 {
     fh_close(client);
     server_process_fini(&server);
-    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    folder_remove(folder);
 }
 
 TestSuite(files, .init = setup, .fini = teardown, .timeout = 300);

@@ -94,4 +94,21 @@ static inline void zone_evict_all_but(struct zone_rig *g, uint64_t frames)
     zone_check(g);
 }
 
+/* An object of so many pages, filled with 1; a cold one is out of memory. */
+static inline struct fh_object_view zone_make_warm(struct zone_rig *g, uint64_t pages)
+{
+    struct fh_object_view v = zone_alloc(g, pages * FH_PAGE_SIZE);
+
+    zone_fill_object(g, &v, 1);
+    return v;
+}
+
+static inline struct fh_object_view zone_make_cold(struct zone_rig *g, uint64_t pages)
+{
+    struct fh_object_view v = zone_make_warm(g, pages);
+
+    zone_evict_all_but(g, 0);
+    return v;
+}
+
 #endif

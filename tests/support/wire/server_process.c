@@ -4,11 +4,11 @@
  * deadline; a child that ends early is noticed at once.
  */
 #include "server_process.h"
+#include "tests/support/folder.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -240,20 +240,6 @@ bool server_process_log_has(const struct server_process *s, const char *text, in
             return found;
         pause_ms(POLL_MS);
     }
-}
-
-/* The folder is flat: log, and whatever the server left. */
-static int entry_remove(const char *path, const struct stat *status, int kind, struct FTW *at)
-{
-    (void)status;
-    (void)kind;
-    (void)at;
-    return remove(path);
-}
-
-static void folder_remove(const char *path)
-{
-    (void)nftw(path, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 void server_process_fini(struct server_process *s)

@@ -22,22 +22,6 @@ static void teardown(void)
 
 TestSuite(advise, .init = setup, .fini = teardown, .timeout = 20);
 
-static struct fh_object_view make(uint64_t pages)
-{
-    struct fh_object_view v = zone_alloc(&rig, pages * PAGE);
-
-    zone_fill_object(&rig, &v, 1);
-    return v;
-}
-
-static struct fh_object_view make_cold(uint64_t pages)
-{
-    struct fh_object_view v = make(pages);
-
-    zone_evict_all_but(&rig, 0);
-    return v;
-}
-
 static void advise(const struct fh_object_view *v, enum fh_advice kind, uint64_t from,
                    uint64_t pages)
 {
@@ -48,7 +32,7 @@ static void advise(const struct fh_object_view *v, enum fh_advice kind, uint64_t
 
 Test(advise, what_will_be_needed_is_read_in_after_the_answer)
 {
-    struct fh_object_view v = make_cold(60);
+    struct fh_object_view v = zone_make_cold(&rig, 60);
     static struct fh_advise a;
 
     a = (struct fh_advise){
@@ -72,7 +56,7 @@ Test(advise, what_will_be_needed_is_read_in_after_the_answer)
 
 Test(advise, no_more_than_a_quarter_of_memory_is_read_in)
 {
-    struct fh_object_view v = make_cold(1000);
+    struct fh_object_view v = zone_make_cold(&rig, 1000);
 
     advise(&v, FH_ADVICE_WILLNEED, 0, 1000);
     cr_assert_leq(zone_counts(&rig, &v).frame, FRAMES / 4);
@@ -81,7 +65,7 @@ Test(advise, no_more_than_a_quarter_of_memory_is_read_in)
 
 Test(advise, what_finds_no_room_is_given_up)
 {
-    struct fh_object_view v = make_cold(60);
+    struct fh_object_view v = zone_make_cold(&rig, 60);
     static struct fh_advise a;
 
     rig.zone.pager.opts.free_min = FRAMES; /* nothing is spare */
@@ -118,11 +102,12 @@ Test(advise, a_file_is_read_in_too)
 
 Test(advise, what_is_cold_goes_first)
 {
-    struct fh_object_view kept = make(100), v = make(100), late = make(20);
+    struct fh_object_view kept = zone_make_warm(&rig, 100), v = zone_make_warm(&rig, 100),
+                          late = zone_make_warm(&rig, 20);
 
     advise(&v, FH_ADVICE_COLD, 0, 100);
     cr_assert_eq(zone_counts(&rig, &v).frame, 100, "as long as nobody wants its memory it stays");
-    struct fh_object_view want = make(150);
+    struct fh_object_view want = zone_make_warm(&rig, 150);
     zone_check(&rig);
     cr_assert_eq(zone_counts(&rig, &kept).frame, 100);
     cr_assert_eq(zone_counts(&rig, &late).frame, 20);
@@ -133,7 +118,7 @@ Test(advise, what_is_cold_goes_first)
 
 Test(advise, what_is_cold_goes_first_also_out_of_main)
 {
-    struct fh_object_view kept = make(100), v = make(100);
+    struct fh_object_view kept = zone_make_warm(&rig, 100), v = zone_make_warm(&rig, 100);
 
     zone_expect_object(&rig, &kept, 1);
     zone_expect_object(&rig, &v, 1);
@@ -158,7 +143,7 @@ Test(advise, what_is_cold_goes_first_also_out_of_main)
 
 Test(advise, what_is_not_needed_leaves_memory_and_keeps_its_bytes)
 {
-    struct fh_object_view v = make(100), other = make(50);
+    struct fh_object_view v = zone_make_warm(&rig, 100), other = zone_make_warm(&rig, 50);
 
     advise(&v, FH_ADVICE_DONTNEED, 20, 60);
     cr_assert_eq(zone_counts(&rig, &v).frame, 40);
@@ -187,7 +172,7 @@ Test(advise, zeros_cost_no_place_in_swap)
 
 Test(advise, what_is_pinned_or_read_stays)
 {
-    struct fh_object_view v = make(40);
+    struct fh_object_view v = zone_make_warm(&rig, 40);
     static uint8_t got[40 * PAGE];
     static struct fh_reader r;
 
@@ -204,7 +189,7 @@ Test(advise, what_is_pinned_or_read_stays)
 
 Test(advise, what_is_touched_while_it_is_written_out_stays)
 {
-    struct fh_object_view v = make(8);
+    struct fh_object_view v = zone_make_warm(&rig, 8);
     static struct fh_advise a;
     uint8_t got[8];
 
@@ -223,7 +208,7 @@ Test(advise, without_a_place_to_go_to_pages_stay)
 {
     zone_close(&rig);
     zone_open(&rig, FRAMES, 0, HOLD);
-    struct fh_object_view v = make(40);
+    struct fh_object_view v = zone_make_warm(&rig, 40);
 
     advise(&v, FH_ADVICE_DONTNEED, 0, 40);
     cr_assert_eq(zone_counts(&rig, &v).frame, 40);
@@ -253,7 +238,7 @@ Test(advise, dirty_pages_of_a_file_are_written_back_first)
 
 Test(advise, a_disk_that_fails_loses_nothing)
 {
-    struct fh_object_view v = make(60);
+    struct fh_object_view v = zone_make_warm(&rig, 60);
     static struct fh_advise a;
 
     rig.disk->fail_at = rig.disk->transfers + 1;
@@ -291,7 +276,7 @@ static void read_page(const struct fh_object_view *v, uint64_t page)
 
 Test(advise, who_reads_in_order_gets_the_longest_window_at_once)
 {
-    struct fh_object_view v = make_cold(200);
+    struct fh_object_view v = zone_make_cold(&rig, 200);
 
     advise(&v, FH_ADVICE_SEQUENTIAL, 0, 0);
     read_page(&v, 0);
@@ -306,7 +291,7 @@ Test(advise, who_reads_in_order_gets_the_longest_window_at_once)
 
 Test(advise, who_reads_at_random_gets_nothing_but_what_he_asks_for)
 {
-    struct fh_object_view v = make_cold(200), few = make_cold(10);
+    struct fh_object_view v = zone_make_cold(&rig, 200), few = zone_make_cold(&rig, 10);
 
     advise(&v, FH_ADVICE_RANDOM, 0, 0);
     advise(&few, FH_ADVICE_RANDOM, 0, 0);
@@ -332,7 +317,7 @@ Test(advise, a_small_object_takes_every_advice)
 
 Test(advise, ranges_lie_in_live_objects)
 {
-    struct fh_object_view v = make(4);
+    struct fh_object_view v = zone_make_warm(&rig, 4);
 
     for (enum fh_advice kind = FH_ADVICE_NORMAL; kind <= FH_ADVICE_UNPIN; kind++) {
         cr_assert_eq(zone_advise(&rig, &v, kind, 4 * PAGE, 0), 0);
@@ -347,7 +332,7 @@ Test(advise, ranges_lie_in_live_objects)
 
 Test(advise, only_so_many_ranges_wait)
 {
-    struct fh_object_view v = make_cold(10);
+    struct fh_object_view v = zone_make_cold(&rig, 10);
 
     for (uint32_t i = 0; i < FH_ERRANDS_MAX; i++)
         cr_assert_eq(zone_advise(&rig, &v, FH_ADVICE_COLD, 0, PAGE), 0);
@@ -358,7 +343,7 @@ Test(advise, only_so_many_ranges_wait)
 
 Test(advise, advice_about_an_object_that_is_gone_is_forgotten)
 {
-    struct fh_object_view v = make_cold(60), other = make_cold(60);
+    struct fh_object_view v = zone_make_cold(&rig, 60), other = zone_make_cold(&rig, 60);
 
     cr_assert_eq(zone_advise(&rig, &v, FH_ADVICE_WILLNEED, 0, v.size), 0);
     cr_assert_eq(zone_advise(&rig, &other, FH_ADVICE_WILLNEED, 0, other.size), 0);
@@ -385,7 +370,7 @@ Test(advise, a_turn_looks_at_so_many_entries)
 
 Test(advise, check_and_dump_look_at_what_waits)
 {
-    struct fh_object_view v = make(4);
+    struct fh_object_view v = zone_make_warm(&rig, 4);
     char text[400] = "";
     FILE *out = fmemopen(text, sizeof(text), "w");
 

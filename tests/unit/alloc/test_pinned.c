@@ -20,22 +20,6 @@ static void teardown(void)
 
 TestSuite(pinned, .init = setup, .fini = teardown, .timeout = 20);
 
-static struct fh_object_view make(uint64_t pages)
-{
-    struct fh_object_view v = zone_alloc(&rig, pages * PAGE);
-
-    zone_fill_object(&rig, &v, 1);
-    return v;
-}
-
-static struct fh_object_view make_cold(uint64_t pages)
-{
-    struct fh_object_view v = make(pages);
-
-    zone_evict_all_but(&rig, 0);
-    return v;
-}
-
 static int pin(const struct fh_object_view *v, uint64_t from, uint64_t pages)
 {
     return zone_advise(&rig, v, FH_ADVICE_PIN, from * PAGE, pages * PAGE);
@@ -49,7 +33,7 @@ static void press(void)
 
 Test(pinned, a_pin_is_answered_when_all_is_in_memory)
 {
-    struct fh_object_view v = make_cold(40);
+    struct fh_object_view v = zone_make_cold(&rig, 40);
     static struct fh_advise a;
 
     a = (struct fh_advise){.kind = FH_ADVICE_PIN, .ref = v.ref, .size = v.size};
@@ -69,7 +53,7 @@ Test(pinned, a_pin_is_answered_when_all_is_in_memory)
 
 Test(pinned, what_is_in_memory_is_pinned_at_once)
 {
-    struct fh_object_view v = make(40);
+    struct fh_object_view v = zone_make_warm(&rig, 40);
 
     cr_assert_eq(pin(&v, 10, 20), 0);
     press();
@@ -80,7 +64,8 @@ Test(pinned, what_is_in_memory_is_pinned_at_once)
 
 Test(pinned, more_than_may_be_is_refused)
 {
-    struct fh_object_view v = make_cold(PINS_MAX + 10), other = zone_alloc(&rig, 64 * PAGE);
+    struct fh_object_view v = zone_make_cold(&rig, PINS_MAX + 10),
+                          other = zone_alloc(&rig, 64 * PAGE);
 
     cr_assert_eq(zone_pager_stats(&rig).pins_max, PINS_MAX);
     cr_assert_eq(pin(&v, 0, PINS_MAX + 1), -EDQUOT);
@@ -96,7 +81,7 @@ Test(pinned, more_than_may_be_is_refused)
 
 Test(pinned, unpinned_pages_may_leave)
 {
-    struct fh_object_view v = make_cold(60);
+    struct fh_object_view v = zone_make_cold(&rig, 60);
 
     cr_assert_eq(pin(&v, 0, 60), 0);
     cr_assert_eq(zone_advise(&rig, &v, FH_ADVICE_UNPIN, 20 * PAGE, 20 * PAGE), 0);
@@ -111,7 +96,7 @@ Test(pinned, unpinned_pages_may_leave)
 
 Test(pinned, a_pin_ends_with_its_object)
 {
-    struct fh_object_view v = make(40), small = zone_alloc(&rig, 100);
+    struct fh_object_view v = zone_make_warm(&rig, 40), small = zone_alloc(&rig, 100);
 
     zone_fill_object(&rig, &small, 5);
     cr_assert_eq(pin(&v, 0, 40), 0);
@@ -126,7 +111,7 @@ Test(pinned, a_pin_ends_with_its_object)
 
 Test(pinned, a_freed_object_that_is_still_read_is_not_pinned)
 {
-    struct fh_object_view v = make(40);
+    struct fh_object_view v = zone_make_warm(&rig, 40);
     static uint8_t got[40 * PAGE];
     static struct fh_reader r;
 
@@ -146,7 +131,7 @@ Test(pinned, a_freed_object_that_is_still_read_is_not_pinned)
 
 Test(pinned, a_write_beside_a_reader_moves_the_pin_to_the_new_frame)
 {
-    struct fh_object_view v = make(40);
+    struct fh_object_view v = zone_make_warm(&rig, 40);
     static uint8_t got[40 * PAGE], body[PAGE];
     static struct fh_reader r;
 
@@ -172,7 +157,7 @@ Test(pinned, a_write_beside_a_reader_moves_the_pin_to_the_new_frame)
 
 Test(pinned, zeroed_pages_cost_nothing_and_stay_pinned)
 {
-    struct fh_object_view v = make(40);
+    struct fh_object_view v = zone_make_warm(&rig, 40);
     static uint8_t body[PAGE] = {1};
 
     cr_assert_eq(pin(&v, 0, 40), 0);
@@ -187,7 +172,7 @@ Test(pinned, zeroed_pages_cost_nothing_and_stay_pinned)
 
 Test(pinned, what_a_resize_cuts_off_is_not_pinned_any_more)
 {
-    struct fh_object_view v = make(40);
+    struct fh_object_view v = zone_make_warm(&rig, 40);
 
     cr_assert_eq(pin(&v, 0, 40), 0);
     cr_assert_eq(zone_resize(&rig, &v, 10 * PAGE + 1), 0);
@@ -199,7 +184,7 @@ Test(pinned, what_a_resize_cuts_off_is_not_pinned_any_more)
 
 Test(pinned, an_object_that_moves_takes_its_pins_along)
 {
-    struct fh_object_view v = make_cold(16), blocker = make(16);
+    struct fh_object_view v = zone_make_cold(&rig, 16), blocker = zone_make_warm(&rig, 16);
 
     cr_assert_eq(pin(&v, 4, 8), 0);
     cr_assert_eq(zone_resize(&rig, &v, 400 * PAGE), 0);
@@ -247,7 +232,7 @@ Test(pinned, small_neighbours_share_a_pinned_page)
 
 Test(pinned, a_body_that_was_swapped_out_comes_back_into_memory)
 {
-    struct fh_object_view v = make(60);
+    struct fh_object_view v = zone_make_warm(&rig, 60);
     static uint8_t body[60 * PAGE];
     static struct fh_stage s;
 
@@ -270,7 +255,7 @@ Test(pinned, a_body_that_was_swapped_out_comes_back_into_memory)
 
 Test(pinned, a_page_that_is_lost_refuses_the_pin)
 {
-    struct fh_object_view v = make_cold(40);
+    struct fh_object_view v = zone_make_cold(&rig, 40);
 
     zone_flip(&rig, &v, 30 * PAGE);
     cr_assert_eq(pin(&v, 0, 4), 0);
@@ -284,7 +269,7 @@ Test(pinned, a_page_that_is_lost_refuses_the_pin)
 
 Test(pinned, a_disk_that_fails_refuses_the_pin)
 {
-    struct fh_object_view v = make_cold(40);
+    struct fh_object_view v = zone_make_cold(&rig, 40);
 
     rig.disk->fail_at = rig.disk->transfers + 1;
     rig.disk->fail_from_there_on = true;
@@ -297,7 +282,7 @@ Test(pinned, a_disk_that_fails_refuses_the_pin)
 
 Test(pinned, a_pin_under_way_can_be_given_up)
 {
-    struct fh_object_view v = make_cold(40);
+    struct fh_object_view v = zone_make_cold(&rig, 40);
     static struct fh_advise a, b;
 
     a = (struct fh_advise){.kind = FH_ADVICE_PIN, .ref = v.ref, .size = v.size};
@@ -315,7 +300,7 @@ Test(pinned, a_pin_under_way_can_be_given_up)
 
 Test(pinned, an_object_freed_while_it_is_pinned_answers_stale)
 {
-    struct fh_object_view v = make_cold(40);
+    struct fh_object_view v = zone_make_cold(&rig, 40);
     static struct fh_advise a;
 
     a = (struct fh_advise){.kind = FH_ADVICE_PIN, .ref = v.ref, .size = v.size};
@@ -328,7 +313,7 @@ Test(pinned, an_object_freed_while_it_is_pinned_answers_stale)
 
 Test(pinned, an_object_cut_while_it_is_pinned_is_pinned_as_far_as_it_goes)
 {
-    struct fh_object_view v = make_cold(40);
+    struct fh_object_view v = zone_make_cold(&rig, 40);
     static struct fh_advise a;
 
     a = (struct fh_advise){.kind = FH_ADVICE_PIN, .ref = v.ref, .size = v.size};
@@ -344,8 +329,8 @@ Test(pinned, much_is_unpinned_in_slices)
 {
     zone_close(&rig);
     zone_open(&rig, 17000, 0, HOLD);
-    struct fh_object_view v = make(4200);
-    struct fh_object_view other = make(50);
+    struct fh_object_view v = zone_make_warm(&rig, 4200);
+    struct fh_object_view other = zone_make_warm(&rig, 50);
 
     cr_assert_eq(pin(&v, 0, 4200), 0);
     cr_assert_eq(zone_pager_stats(&rig).frames_pinned, 4200);
@@ -361,7 +346,7 @@ Test(pinned, much_is_unpinned_in_slices)
 
 Test(pinned, memory_does_not_shrink_below_twice_the_pins)
 {
-    struct fh_object_view v = make(PINS_MAX);
+    struct fh_object_view v = zone_make_warm(&rig, PINS_MAX);
     uint64_t least = 2 * (PINS_MAX + 2 * HOLD);
 
     cr_assert_eq(pin(&v, 0, PINS_MAX), 0);
@@ -470,11 +455,11 @@ Test(pinned, a_view_of_a_pinned_file_page_that_is_written_gets_it_as_memory)
 
 Test(pinned, others_still_get_frames)
 {
-    struct fh_object_view v = make(PINS_MAX);
+    struct fh_object_view v = zone_make_warm(&rig, PINS_MAX);
     struct fh_object_view big;
 
     cr_assert_eq(pin(&v, 0, PINS_MAX), 0);
-    big = make(3 * FRAMES);
+    big = zone_make_warm(&rig, 3 * FRAMES);
     zone_check(&rig);
     zone_expect_object(&rig, &big, 1);
     zone_expect_object(&rig, &v, 1);
@@ -483,7 +468,7 @@ Test(pinned, others_still_get_frames)
 
 Test(pinned, memory_for_pins_that_is_not_there_refuses_them)
 {
-    struct fh_object_view v = make(40);
+    struct fh_object_view v = zone_make_warm(&rig, 40);
 
     rig.zone.mem.fail_at = rig.zone.mem.calls + 1;
     cr_assert_eq(pin(&v, 0, 40), -ENOMEM);

@@ -5,7 +5,6 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "server/exports.h"
+#include "tests/support/folder.h"
 
 static char root[64], secret_path[128];
 static struct fh_exports exports;
@@ -93,18 +93,10 @@ static void setup(void)
     cr_assert(open_exports(items, 2, problem), "%s", problem);
 }
 
-static int remove_one(const char *path, const struct stat *st, int what, struct FTW *ftw)
-{
-    (void)st;
-    (void)what;
-    (void)ftw;
-    return remove(path);
-}
-
 static void teardown(void)
 {
     fh_exports_close(&exports);
-    (void)nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    folder_remove(root);
 }
 
 TestSuite(exports, .init = setup, .fini = teardown, .timeout = 60);
